@@ -1,0 +1,1 @@
+"""Experiments: each a short file whose docstring is its record."""

@@ -1,0 +1,119 @@
+"""The text classifier: tokens -> embeddings -> encodings -> features -> logits."""
+
+from typing import Annotated
+
+import flax.linen as nn
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from lstm_jax.layers import Direction, Encoding, LSTMStack, Merge, Pool, Pooling, TokenEmbedding
+from lstm_jax.shapes import Embeddings, Features, Lengths, Logits, Tokens
+
+# Configurations check themselves when they are made and know no field that is not theirs.
+STRICT = ConfigDict(extra="forbid")
+Size = Annotated[int, Field(ge=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class ModelConfig:
+    """The classifier's architecture; sizes that the data decides are not in it."""
+
+    embedding_size: Size = 100
+    """E, features of one token's vector."""
+    embedding_scale: float = 0.05
+    """Initial vectors are uniform between minus and plus this."""
+    hidden_size: Size = 100
+    """H, hidden units of each direction."""
+    layers: Size = 1
+    """LSTM layers, each reading the outputs of the one below."""
+    direction: Direction = "bidirectional"
+    """Which way the text is read."""
+    merge: Merge = "concat"
+    """How the two directions' outputs become one."""
+    pooling: Pooling = "max_mean"
+    """How the outputs of all words become one vector."""
+    token_dropout: Probability = 0.0
+    """Probability that a whole word's vector is zeroed in training."""
+    embedding_dropout: Probability = 0.0
+    """Probability that one number of a word's vector is zeroed in training."""
+    layer_dropout: Probability = 0.0
+    """Probability that a feature between two LSTM layers is zeroed in training."""
+    output_dropout: Probability = 0.0
+    """Probability that a feature before the last, dense layer is zeroed in training."""
+    forget_bias: float = 1.0
+    """Initial bias of the forget gates."""
+    implementation: str = "auto"
+    """Which implementation of the LSTM runs: auto, or one of lstm_jax.implementations()."""
+
+
+class TextClassifier(nn.Module):
+    """Classifies token sequences with a stack of LSTMs.
+
+    `__call__` is `logits(pool(encode(embed(tokens), lengths), lengths))`; the parts are methods of
+    their own so that, for instance, attributions can start at the embeddings:
+
+        embeddings = model.apply(variables, tokens, method="embed")
+        logits = model.apply(variables, embeddings, lengths, method="classify")
+
+    Attributes:
+        config: the architecture.
+        vocabulary_size: V, the number of token ids.
+        classes: number of classes, at least 2. Two classes have one logit, that of class 1.
+    """
+
+    config: ModelConfig
+    vocabulary_size: int
+    classes: int = 2
+
+    def setup(self) -> None:
+        config = self.config
+        self.embedding = TokenEmbedding(
+            self.vocabulary_size,
+            config.embedding_size,
+            config.embedding_scale,
+            config.token_dropout,
+            config.embedding_dropout,
+        )
+        self.stack = LSTMStack(
+            config.layers,
+            config.hidden_size,
+            config.direction,
+            config.merge,
+            config.layer_dropout,
+            config.forget_bias,
+            config.implementation,
+        )
+        self.pooling = Pool(config.pooling)
+        self.output_dropout = nn.Dropout(config.output_dropout)
+        self.head = nn.Dense(
+            1 if self.classes == 2 else self.classes,
+            kernel_init=nn.initializers.glorot_uniform(),
+        )
+
+    def embed(self, tokens: Tokens, *, train: bool = False) -> Embeddings:
+        """Token ids [B, T] to embeddings [B, T, E]."""
+        return self.embedding(tokens, train=train)
+
+    def encode(
+        self, embeddings: Embeddings, lengths: Lengths, *, train: bool = False
+    ) -> Encoding:
+        """Embeddings [B, T, E] to the last layer's outputs [B, T, F] and last state [B, F]."""
+        return self.stack(embeddings, lengths, train=train)
+
+    def pool(self, encoding: Encoding, lengths: Lengths) -> Features:
+        """Encodings to one vector per text [B, F], or [B, 2F] for max_mean."""
+        return self.pooling(encoding, lengths)
+
+    def logits(self, features: Features, *, train: bool = False) -> Logits:
+        """Features to unnormalised log-probabilities [B, C]; C = 1 for two classes."""
+        return self.head(self.output_dropout(features, deterministic=not train))
+
+    def classify(self, embeddings: Embeddings, lengths: Lengths, *, train: bool = False) -> Logits:
+        """Embeddings [B, T, E] to logits [B, C]."""
+        encoding = self.encode(embeddings, lengths, train=train)
+        return self.logits(self.pool(encoding, lengths), train=train)
+
+    def __call__(self, tokens: Tokens, lengths: Lengths, *, train: bool = False) -> Logits:
+        """Token ids [B, T] and lengths [B] to logits [B, C]."""
+        return self.classify(self.embed(tokens, train=train), lengths, train=train)

@@ -1,0 +1,167 @@
+"""`python -m lstm_jax`: train on one's own texts, evaluate, predict."""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import Positional, arg
+
+import lstm_jax.run
+from lstm_jax.text import load_corpus
+from lstm_jax.train.config import Config
+from lstm_jax.train.loop import train as train_run
+
+
+def train(
+    data: Positional[str],
+    run: Positional[Path],
+    /,
+    config: Annotated[Config, arg(name="")] = Config(name="own"),  # noqa: B008 - frozen
+    test: Path | None = None,
+    text_column: str = "text",
+    label_column: str = "label",
+    resume: bool = False,
+) -> None:
+    """Train a classifier on a CSV, TSV or JSONL file.
+
+    Args:
+        data: the file with the training examples; or imdb, builtin, or a local aclImdb archive.
+        run: the folder to make for the run.
+        config: the run's settings.
+        test: a file with examples to measure the finished classifier on, once.
+        text_column: where the text is.
+        label_column: where the label is.
+        resume: go on with the run in the folder.
+    """
+    console = Console()
+    corpus = load_corpus(
+        data, text_column=text_column, label_column=label_column, test_path=test
+    )
+    if corpus.notice:
+        console.print(corpus.notice, style="bold yellow")
+    result = train_run(
+        config, corpus, run, command=command_line("lstm_jax"), resume=resume, console=console
+    )
+    console.print(metrics_table(result))
+    console.print(f'Try it: python -m lstm_jax predict {shlex.quote(str(run))} "some text"')
+
+
+def evaluate(
+    run: Positional[Path],
+    data: Positional[str],
+    /,
+    text_column: str = "text",
+    label_column: str = "label",
+) -> None:
+    """Measure a trained run on labelled texts.
+
+    Args:
+        run: the folder of a trained run.
+        data: a CSV, TSV or JSONL file; or imdb or builtin, whose test examples are taken.
+        text_column: where the text is.
+        label_column: where the label is.
+    """
+    opened = lstm_jax.run.load(run)
+    corpus = load_corpus(data, text_column=text_column, label_column=label_column)
+    examples = corpus.test or corpus.train
+    unknown = set(corpus.class_names) - set(opened.class_names)
+    if unknown:
+        raise ValueError(
+            f"labels must be among the run's, {list(opened.class_names)}; got {sorted(unknown)}"
+        )
+    numbers = [opened.class_names.index(name) for name in corpus.class_names]
+    labels = [numbers[label] for label in examples.labels]
+    renumbered = type(examples)(examples.texts, examples.labels * 0 + labels)
+    Console().print(metrics_table(opened.evaluate(renumbered).as_dict()))
+
+
+def predict(
+    run: Positional[Path],
+    texts: Positional[tuple[str, ...]] = (),
+    /,
+    file: Annotated[Path | None, arg(aliases=["-f"])] = None,
+    json_lines: Annotated[bool, arg(name="json")] = False,
+    batch_size: int = 64,
+) -> None:
+    """Classify texts: from the command line, a file, or standard input if neither is given.
+
+    Args:
+        run: the folder of a trained run.
+        texts: the texts.
+        file: a file with one text a line.
+        json_lines: print a JSON object a line, with the probability of every class.
+        batch_size: texts computed at a time; with 1, each line of standard input is answered at
+            once.
+    """
+    if texts and file:
+        raise ValueError("texts and --file cannot be given together")
+    opened = lstm_jax.run.load(run)
+    source = iter(texts) if texts else _lines(file)
+    for prediction in opened.stream(source, batch_size=batch_size):
+        if json_lines:
+            line = json.dumps(
+                {
+                    "label": prediction.label,
+                    "probabilities": prediction.probabilities,
+                    "text": prediction.text,
+                },
+                ensure_ascii=False,
+            )
+        else:
+            line = f"{prediction.label}\t{prediction.probability:.4f}\t{prediction.text}"
+        print(line, flush=True)
+
+
+def _lines(file: Path | None) -> Iterator[str]:
+    if file is None:
+        yield from (line.rstrip("\r\n") for line in sys.stdin)
+        return
+    with file.open(encoding="utf-8") as stream:
+        yield from (line.rstrip("\r\n") for line in stream)
+
+
+def metrics_table(result: dict) -> Table:
+    """The metrics in a result, a row for each part of the data."""
+    table = Table("part", "accuracy", "loss (nats)", "AUC", "examples")
+    for part in ("validation_", "test_", ""):
+        if f"{part}accuracy" in result:
+            table.add_row(
+                part.rstrip("_") or "given",
+                f"{result[f'{part}accuracy']:.2%}",
+                f"{result[f'{part}loss']:.4f}",
+                f"{result[f'{part}auc']:.4f}",
+                f"{result[f'{part}examples']:,}",
+            )
+    return table
+
+
+def command_line(module: str) -> str:
+    """What the user typed, to be written beside a result."""
+    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+
+
+def reporting_errors(main, *arguments) -> None:
+    """Runs a command; what a user can mend becomes one line and exit status 2, not a traceback."""
+    try:
+        main(*arguments)
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
+
+
+def main() -> None:
+    """The entry point of `python -m lstm_jax`."""
+    commands = {"train": train, "evaluate": evaluate, "predict": predict}
+    reporting_errors(
+        tyro.extras.subcommand_cli_from_dict,
+        commands,
+    )

@@ -1,0 +1,187 @@
+"""Flax Linen modules around the functional LSTM: embedding, LSTM layer, stack, pooling.
+
+Each takes `lengths` and treats steps past a length as absent.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from lstm_jax.cell import LSTMParams, init_lstm
+from lstm_jax.lstm import lstm
+from lstm_jax.recurrence import valid_steps, where_valid
+from lstm_jax.shapes import Embeddings, Encodings, Features, Inputs, Lengths, Tokens
+
+Direction = Literal["forward", "backward", "bidirectional"]
+Merge = Literal["concat", "sum", "mean", "mul"]
+Pooling = Literal["last", "max", "mean", "max_mean", "attention"]
+
+MERGES: dict[str, Callable[[Array, Array], Array]] = {
+    "concat": lambda forward, backward: jnp.concatenate([forward, backward], axis=-1),
+    "sum": jnp.add,
+    "mean": lambda forward, backward: (forward + backward) / 2,
+    "mul": jnp.multiply,
+}
+
+
+class Encoding(NamedTuple):
+    """What an LSTM layer made of a batch of sequences."""
+
+    outputs: Encodings  # every step, zero past each length
+    last: Features  # after the last step read; of both directions, merged
+
+
+class TokenEmbedding(nn.Module):
+    """A vector for each token id, with whole tokens and single features dropped in training.
+
+    Attributes:
+        vocabulary_size: V, the number of ids.
+        features: E.
+        scale: the initial vectors are uniform in (-scale, scale); Keras's default is 0.05.
+        token_dropout: probability in [0, 1) that a token's whole vector is zeroed.
+        feature_dropout: probability in [0, 1) that one number of it is.
+    """
+
+    vocabulary_size: int
+    features: int
+    scale: float = 0.05
+    token_dropout: float = 0.0
+    feature_dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, tokens: Tokens, *, train: bool = False) -> Embeddings:
+        def uniform(key: Array, shape: tuple[int, ...]) -> Array:
+            return jax.random.uniform(key, shape, minval=-self.scale, maxval=self.scale)
+
+        table = self.param("table", uniform, (self.vocabulary_size, self.features))
+        embeddings = jnp.take(table, tokens, axis=0, mode="clip")
+        whole_token = nn.Dropout(self.token_dropout, broadcast_dims=(-1,), name="token_dropout")
+        embeddings = whole_token(embeddings, deterministic=not train)
+        by_feature = nn.Dropout(self.feature_dropout, name="feature_dropout")
+        return by_feature(embeddings, deterministic=not train)
+
+
+class LSTMLayer(nn.Module):
+    """One LSTM over a batch of sequences, read forward, backward or both ways.
+
+    Attributes:
+        hidden_size: H of each direction.
+        direction: which way the sequence is read.
+        merge: how the two directions of "bidirectional" become one: "concat" gives F = 2H
+            features a step, the others F = H.
+        forget_bias: initial bias of the forget gates.
+        implementation: as for `lstm_jax.lstm`.
+    """
+
+    hidden_size: int
+    direction: Direction = "forward"
+    merge: Merge = "concat"
+    forget_bias: float = 1.0
+    implementation: str = "auto"
+
+    @nn.compact
+    def __call__(self, inputs: Inputs, lengths: Lengths | None = None) -> Encoding:
+        if self.direction == "bidirectional":
+            forward, backward = self._read(inputs, lengths, False), self._read(inputs, lengths, True)
+            merge = MERGES[self.merge]
+            return Encoding(*(merge(f, b) for f, b in zip(forward, backward, strict=True)))
+        return self._read(inputs, lengths, self.direction == "backward")
+
+    def _read(self, inputs: Inputs, lengths: Lengths | None, reverse: bool) -> Encoding:
+        def init(key: Array) -> dict[str, Array]:
+            params = init_lstm(
+                key, inputs.shape[-1], self.hidden_size, forget_bias=self.forget_bias
+            )
+            return params._asdict()
+
+        params = LSTMParams(**self.param("backward" if reverse else "forward", init))
+        outputs, state = lstm(
+            params, inputs, lengths=lengths, reverse=reverse, implementation=self.implementation
+        )
+        return Encoding(outputs, state.hidden)
+
+
+class LSTMStack(nn.Module):
+    """LSTM layers, each reading the outputs of the one below.
+
+    Attributes:
+        layers: how many, at least 1.
+        dropout: probability in [0, 1) that a feature between two layers is dropped in training.
+        hidden_size, direction, merge, forget_bias, implementation: as for `LSTMLayer`.
+    """
+
+    layers: int
+    hidden_size: int
+    direction: Direction = "forward"
+    merge: Merge = "concat"
+    dropout: float = 0.0
+    forget_bias: float = 1.0
+    implementation: str = "auto"
+
+    @nn.compact
+    def __call__(
+        self, inputs: Inputs, lengths: Lengths | None = None, *, train: bool = False
+    ) -> Encoding:
+        encoding = Encoding(inputs, inputs[:, -1])
+        for layer in range(self.layers):
+            if layer > 0:
+                dropped = nn.Dropout(self.dropout)(encoding.outputs, deterministic=not train)
+                encoding = encoding._replace(outputs=dropped)
+            encoding = LSTMLayer(
+                self.hidden_size,
+                self.direction,
+                self.merge,
+                self.forget_bias,
+                self.implementation,
+                name=f"layer_{layer}",
+            )(encoding.outputs, lengths)
+        return encoding
+
+
+class Pool(nn.Module):
+    """A sequence's encodings as one vector; padding never counts.
+
+    "last" takes the state after the last step read; "max" and "mean" go over the valid steps, and
+    "max_mean" puts both side by side; "attention" is the mean weighted by softmax(v · tanh(W y_t)).
+    A sequence of length 0 pools to zeros.
+
+    Source: for "attention", Yang et al. (2016), eqs. 5 to 7.
+    """
+
+    pooling: Pooling
+
+    @nn.compact
+    def __call__(self, encoding: Encoding, lengths: Lengths) -> Features:
+        outputs = encoding.outputs
+        valid = valid_steps(lengths, outputs.shape[1])
+        if self.pooling == "last":
+            return encoding.last
+        if self.pooling == "max":
+            return max_over_time(outputs, valid)
+        if self.pooling == "mean":
+            return mean_over_time(outputs, valid)
+        if self.pooling == "max_mean":
+            both = [max_over_time(outputs, valid), mean_over_time(outputs, valid)]
+            return jnp.concatenate(both, axis=-1)
+        keys = jnp.tanh(nn.Dense(outputs.shape[-1], name="keys")(outputs))
+        scores = nn.Dense(1, use_bias=False, name="query")(keys)[..., 0]
+        # An all-masked row gives uniform weights, which outputs of zero turn into zeros.
+        weights = jax.nn.softmax(jnp.where(valid, scores, jnp.finfo(scores.dtype).min), axis=1)
+        return jnp.einsum("bt,btf->bf", weights, outputs)
+
+
+def max_over_time(outputs: Encodings, valid: Array) -> Features:
+    """The largest value of each feature over the valid steps [B, T]; zeros where there is none."""
+    lowest = jnp.full_like(outputs, jnp.finfo(outputs.dtype).min)
+    largest = where_valid(valid, outputs, lowest).max(axis=1, initial=jnp.finfo(outputs.dtype).min)
+    return where_valid(valid.any(axis=1), largest, jnp.zeros_like(largest))
+
+
+def mean_over_time(outputs: Encodings, valid: Array) -> Features:
+    """The mean of each feature over the valid steps [B, T]; zeros where there is none."""
+    total = where_valid(valid, outputs, jnp.zeros_like(outputs)).sum(axis=1)
+    return total / jnp.maximum(valid.sum(axis=1), 1)[:, None]

@@ -1,0 +1,152 @@
+"""A trained run, opened again from its folder."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_jax.classifier import TextClassifier
+from lstm_jax.shapes import Params
+from lstm_jax.text import Examples, WordTokenizer, evaluation_batches
+from lstm_jax.train.checkpoints import load_weights
+from lstm_jax.train.config import Config
+from lstm_jax.train.folder import RunFolder
+from lstm_jax.train.metrics import Metrics, compute_metrics, probabilities
+from lstm_jax.train.prediction import predict_logits
+from lstm_jax.train.step import all_devices
+
+
+class Prediction(NamedTuple):
+    """What a run says of one text."""
+
+    text: str
+    label: str  # the likeliest class
+    probability: float  # of that class
+    probabilities: dict[str, float]  # of every class
+
+
+class Run:
+    """A trained classifier with its tokenizer; made by `load`.
+
+    Attributes:
+        path: the folder it came from.
+        config: the settings it was trained with.
+        class_names: the name of each class.
+        tokenizer: how a text becomes ids.
+        model, params: the Flax module, and its parameters on all devices.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        class_names: Sequence[str],
+        tokenizer: WordTokenizer,
+        params: Params | None = None,
+    ) -> None:
+        """Puts the parts together; without `params` they are read from the folder."""
+        self.path, self.config, self.tokenizer = path, config, tokenizer
+        self.class_names = tuple(class_names)
+        self.model = TextClassifier(
+            config.model, tokenizer.vocabulary_size, len(self.class_names)
+        )
+        self._placement = all_devices()
+        if params is None:
+            params = load_weights(RunFolder(path).weights, self._init)
+        self.params = jax.device_put(params, self._placement.replicated)
+
+    def _init(self) -> Params:
+        tokens, lengths = jnp.zeros((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
+        return self.model.init(jax.random.key(0), tokens, lengths)["params"]
+
+    def logits(self, texts: Sequence[str], *, batch_size: int = 64) -> NDArray[np.float32]:
+        """The logits [N, C] of N texts; C = 1 for two classes."""
+        if not texts:
+            return np.zeros((0, 1 if len(self.class_names) == 2 else len(self.class_names)))
+        batches = evaluation_batches(
+            self.tokenizer.encode_batch(texts),
+            None,
+            batch_size=min(batch_size, _power_of_two(len(texts))),
+            padding=self.config.text.padding,
+            buckets=_ladder(self.config.text.max_length),
+            row_multiple=self._placement.devices,
+        )
+        return predict_logits(self.model, self.params, batches, self._placement)
+
+    def predict(self, texts: Sequence[str], *, batch_size: int = 64) -> NDArray[np.float64]:
+        """The probability of each class for each text.
+
+        Args:
+            texts: N strings; an empty one is allowed.
+            batch_size: texts computed at a time.
+
+        Returns:
+            [N, classes], rows that sum to one, classes in the order of `class_names`.
+
+        Raises:
+            ValueError: if `texts` is a single string, or something in it is not a string.
+        """
+        return probabilities(self.logits(texts, batch_size=batch_size))
+
+    def stream(self, texts: Iterable[str], *, batch_size: int = 64) -> Iterator[Prediction]:
+        """Predicts texts as they come, a batch at a time; the input may be endless.
+
+        Args:
+            texts: any iterable of strings.
+            batch_size: how many are read before the first prediction comes out.
+
+        Returns:
+            A prediction for each text, in order.
+        """
+        remaining = iter(texts)
+        while batch := list(islice(remaining, batch_size)):
+            for text, row in zip(batch, self.predict(batch, batch_size=batch_size), strict=True):
+                by_class = dict(zip(self.class_names, map(float, row), strict=True))
+                label = max(by_class, key=by_class.__getitem__)
+                yield Prediction(text, label, by_class[label], by_class)
+
+    def evaluate(self, examples: Examples) -> Metrics:
+        """Loss, accuracy and AUC on labelled examples, whose labels index `class_names`."""
+        return compute_metrics(self.logits(examples.texts), examples.labels)
+
+
+def load(path: str | Path) -> Run:
+    """Opens a finished run.
+
+    Args:
+        path: the folder that a training made.
+
+    Returns:
+        The run, ready to predict.
+
+    Raises:
+        ValueError: if there is no run in the folder, or it is not finished.
+    """
+    folder = RunFolder(Path(path))
+    if not folder.config.exists():
+        raise ValueError(f"run must be a folder with a trained run in it; {path} has none")
+    if not folder.weights.exists():
+        raise ValueError(f"run {path} is not finished; go on with --resume first")
+    data: dict[str, Any] = json.loads(folder.data.read_text())
+    return Run(
+        folder.path,
+        Config.load(folder.config),
+        data["class_names"],
+        WordTokenizer.load(folder.tokenizer),
+    )
+
+
+def _ladder(max_length: int) -> tuple[int, ...]:
+    """Widths 8, 12, 16, 24, 32, 48, ... to the longest: few compilations whatever comes."""
+    widths = [width for power in range(3, 31) for width in (2**power, 3 * 2 ** (power - 1))]
+    return (*(width for width in widths if width < max_length), max_length)
+
+
+def _power_of_two(count: int) -> int:
+    return 1 << (count - 1).bit_length()

@@ -1,0 +1,35 @@
+"""From texts to batches: sources, tokenizer, buckets. NumPy only; nothing here imports JAX."""
+
+from lstm_jax.text.batches import (
+    Batch,
+    BatchIterator,
+    BatchSource,
+    evaluation_batches,
+    training_batches,
+)
+from lstm_jax.text.buckets import Padding, bucket_edges
+from lstm_jax.text.builtin import generate_reviews
+from lstm_jax.text.corpus import Corpus, Examples, split_validation
+from lstm_jax.text.imdb import DataUnavailableError
+from lstm_jax.text.sources import load_corpus
+from lstm_jax.text.tokenizer import PADDING, START, UNKNOWN, WordTokenizer
+
+__all__ = [
+    "PADDING",
+    "START",
+    "UNKNOWN",
+    "Batch",
+    "BatchIterator",
+    "BatchSource",
+    "Corpus",
+    "DataUnavailableError",
+    "Examples",
+    "Padding",
+    "WordTokenizer",
+    "bucket_edges",
+    "evaluation_batches",
+    "generate_reviews",
+    "load_corpus",
+    "split_validation",
+    "training_batches",
+]

@@ -1,0 +1,124 @@
+"""What every source of texts gives: examples with labels, and a corpus made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Labelled texts.
+
+    Args:
+      texts: one string for each example.
+      labels: int32 `[N]`, each an index into the corpus's `class_names`.
+
+    Raises:
+      ValueError: if there are not as many labels as texts.
+    """
+
+    texts: list[str]
+    labels: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != (len(self.texts),):
+            raise ValueError(
+                f"labels: of shape {self.labels.shape}, but ({len(self.texts)},) is needed,"
+                " one for each text"
+            )
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, indices: Sequence[int] | NDArray[np.integer]) -> Examples:
+        """Picks examples by their row numbers, in the order given.
+
+        Args:
+          indices: row numbers in `[0, N)`.
+
+        Returns:
+          The examples picked.
+        """
+        rows = np.asarray(indices, np.int64)
+        return Examples([self.texts[row] for row in rows], self.labels[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Everything that a source has to give.
+
+    Args:
+      name: what was loaded: "imdb", "builtin" or the file's path.
+      train: the examples to learn from (a validation part is split off by the caller).
+      test: the examples for the final measurement, or None where the source has none.
+      class_names: the name of each label.
+      unlabelled: texts without labels, if asked for.
+      notice: what the user must be told before anything else, or None.
+    """
+
+    name: str
+    train: Examples
+    test: Examples | None
+    class_names: tuple[str, ...]
+    unlabelled: list[str] = field(default_factory=list)
+    notice: str | None = None
+
+
+def split_validation(
+    labels: Sequence[int] | NDArray[np.integer], fraction: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sets a part of the examples aside, the same share of each class.
+
+    Args:
+      labels: `[N]`, one class number for each example; >= 0.
+      fraction: the share to set aside, in (0, 1).
+      seed: which part; >= 0.
+
+    Returns:
+      The row numbers for training and those for validation, each ascending: together 0 to N-1.
+
+    Raises:
+      ValueError: if an argument is not as described, or nothing would be left on one side.
+    """
+    labels = checked_labels(labels, len(labels))
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction: {fraction}, but more than 0 and less than 1 is allowed")
+    if seed < 0:
+        raise ValueError(f"seed: {seed}, but at least 0 is allowed")
+    generator = np.random.Generator(np.random.PCG64(seed))
+    aside = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        rows = generator.permutation(np.flatnonzero(labels == label))
+        aside[rows[: round(fraction * len(rows))]] = True
+    if not 0 < aside.sum() < len(labels):
+        raise ValueError(
+            f"fraction: {fraction} of {len(labels)} examples leaves nothing on one side"
+        )
+    return np.flatnonzero(~aside), np.flatnonzero(aside)
+
+
+def checked_labels(labels: Sequence[int] | NDArray[np.integer], count: int) -> NDArray[np.int32]:
+    """Makes class numbers an int32 array, and says what is wrong with them where that fails.
+
+    Args:
+      labels: `[N]`, class numbers; >= 0.
+      count: the N that is needed.
+
+    Returns:
+      int32 `[N]`.
+
+    Raises:
+      ValueError: if the labels are not N whole numbers that are >= 0.
+    """
+    array = np.asarray(labels)
+    if array.shape != (count,):
+        raise ValueError(f"labels: of shape {array.shape}, but ({count},) is needed")
+    if count and array.dtype.kind not in "iu":
+        raise ValueError(f"labels: of type {array.dtype}, but whole numbers are needed")
+    if count and (array.min() < 0 or array.max() > np.iinfo(np.int32).max):
+        raise ValueError(f"labels: {array.min()} to {array.max()}, but 0 and more is allowed")
+    return array.astype(np.int32)

@@ -1,0 +1,108 @@
+"""Where texts come from: IMDB, the built-in corpus, or a file of the user's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from lstm_jax.text import imdb, tables
+from lstm_jax.text.corpus import Corpus, Examples
+
+# The built-in corpus: its number of classes by name, and its sizes.
+_BUILTIN = {"builtin": 2, "builtin5": 5}
+BUILTIN_TRAIN, BUILTIN_TEST = 16_000, 4_000
+_TRAIN_SEED, _TEST_SEED = 0, 1
+
+NAMES = ("auto", "imdb", *_BUILTIN)
+_ARCHIVES = (".tar.gz", ".tgz")
+
+
+def load_corpus(
+    name: str | Path,
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    test_path: str | Path | None = None,
+    unlabelled: bool = False,
+    data_dir: str | Path | None = None,
+) -> Corpus:
+    """Loads a corpus by its name, or from a path.
+
+    Args:
+      name: one of
+        - "imdb": as TFDS has it prepared, else downloaded; never anything else;
+        - "builtin", "builtin5": made-up reviews in two or five classes, made on the spot;
+        - "auto": "imdb", or else "builtin" with a `notice` that says so and why;
+        - the path of a `.csv`, `.tsv` or `.jsonl` file of training examples;
+        - the path of `aclImdb_v1.tar.gz`, or of the folder it unpacks to.
+      text_column: for a file of examples, where the text is.
+      label_column: for a file of examples, where the label is: a string or a whole number.
+      test_path: for a file of examples, another with the test examples.
+      unlabelled: for IMDB, whether to load the reviews without labels too.
+      data_dir: for IMDB, TFDS's data directory; else `TFDS_DATA_DIR` or TFDS's default.
+
+    Returns:
+      The corpus. Print its `notice` if it has one.
+
+    Raises:
+      ValueError: if there is no such name or path, or what is there is not as described.
+      DataUnavailableError: a `FileNotFoundError`, if "imdb" cannot be had; says what to do.
+    """
+    path = Path(name).expanduser()
+    is_table = path.suffix.lower() in tables.SUFFIXES
+    if test_path is not None and not is_table:
+        raise ValueError(
+            f"test_path: {str(test_path)!r}, but it goes only with a training file that ends in"
+            f" one of {', '.join(tables.SUFFIXES)}; {str(name)!r} has its own test examples"
+        )
+    if name == "auto":
+        return _imdb_or_builtin(unlabelled, data_dir)
+    if name == "imdb":
+        return imdb.load_imdb(data_dir, unlabelled=unlabelled)
+    if name in _BUILTIN:
+        return _builtin(str(name))
+    if is_table and path.is_file():
+        return _own_file(path, test_path, text_column, label_column)
+    if path.is_dir() or (path.is_file() and path.name.lower().endswith(_ARCHIVES)):
+        return imdb.read_archive(path, unlabelled=unlabelled)
+    raise ValueError(
+        f"name: {str(name)!r}, but one of {', '.join(map(repr, NAMES))} is allowed, or the path of"
+        f" a file that is there and ends in one of {', '.join(tables.SUFFIXES + _ARCHIVES)}"
+    )
+
+
+def _builtin(name: str) -> Corpus:
+    from lstm_jax.text import builtin
+
+    classes = _BUILTIN[name]
+    train = builtin.generate_reviews(BUILTIN_TRAIN, seed=_TRAIN_SEED, classes=classes)
+    test = builtin.generate_reviews(BUILTIN_TEST, seed=_TEST_SEED, classes=classes)
+    names = builtin.CLASS_NAMES if classes == 2 else builtin.FIVE_CLASS_NAMES
+    return Corpus(name, Examples(*train), Examples(*test), names)
+
+
+def _imdb_or_builtin(unlabelled: bool, data_dir: str | Path | None) -> Corpus:
+    try:
+        return imdb.load_imdb(data_dir, unlabelled=unlabelled)
+    except imdb.DataUnavailableError as error:
+        notice = (
+            "NOT THE REAL DATA: this run uses the built-in corpus of made-up reviews.\n"
+            "Its results say nothing about IMDB or any other real text.\n"
+            f"The reason: {error}"
+        )
+        return replace(_builtin("builtin"), notice=notice)
+
+
+def _own_file(
+    path: Path, test_path: str | Path | None, text_column: str, label_column: str
+) -> Corpus:
+    rows = tables.read_rows(path, text_column, label_column)
+    names = tables.class_names(path, rows)
+    train, test = tables.number_rows(path, rows, names), None
+    if test_path is not None:
+        test_file = Path(test_path).expanduser()
+        if not test_file.is_file():
+            raise ValueError(f"test_path: no file at {str(test_path)!r}")
+        test_rows = tables.read_rows(test_file, text_column, label_column)
+        test = tables.number_rows(test_file, test_rows, names)
+    return Corpus(str(path), train, test, names)

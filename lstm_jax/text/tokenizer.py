@@ -1,0 +1,258 @@
+"""Words and their numbers: text in, int32 ids out, on the Rust library `tokenizers`.
+
+Ids are 0 for padding, 1 for the start of a text, 2 for a word that is not in the vocabulary, and
+from 3 on the words of the training texts, the most frequent first (equally frequent ones in
+alphabetical order). Every encoded text begins with the start id, so no text is ever of length 0.
+
+The whole tokenizer is one JSON file in the library's own format: whatever can open a
+`tokenizer.json` (Python, Rust, JavaScript) gets the same ids without this package.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+PADDING, START, UNKNOWN = 0, 1, 2
+SPECIAL_WORDS = ("<pad>", "<start>", "<unk>")
+
+# The library's result objects hold strings and offsets beside the ids, about 100 bytes a token.
+_CHUNK = 2048
+
+
+def _keras() -> tuple[normalizers.Normalizer, pre_tokenizers.PreTokenizer]:
+    """Lower case; words are what is left between Keras's filter characters and spaces."""
+    filtered = r"""[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~\t\n ]+"""
+    return normalizers.Lowercase(), pre_tokenizers.Split(Regex(filtered), "removed")
+
+
+def _punctuation() -> tuple[normalizers.Normalizer, pre_tokenizers.PreTokenizer]:
+    """Lower case; punctuation marks are tokens, and so is what carries a judgement.
+
+    A run of `<br />` is one token, not a space: it ends a paragraph, the verdict of a review tends
+    to stand in the last one, and as one token it costs one time step. Contractions are split as in
+    the Penn Treebank ("did n't", "it 's"): one embedding learns the negation of every verb. A
+    rating ("8/10", "3.5") is one token, because its parts mean little.
+    """
+    normalizer = normalizers.Sequence(
+        [
+            normalizers.NFC(),
+            normalizers.Lowercase(),
+            normalizers.Replace("\u2019", "'"),
+            normalizers.Replace(Regex(r"(?:<\s*/?\s*br\s*/?\s*>\s*)+"), " <br> "),
+            normalizers.Replace(Regex(r"\.{2,}|\u2026"), "..."),
+        ]
+    )
+    end = r"(?![\p{L}\p{N}])"
+    token = "|".join(
+        [
+            "<br>",
+            rf"\p{{L}}+?(?=n't{end})",  # the verb before n't
+            rf"n't{end}",
+            rf"'(?:s|m|d|re|ve|ll){end}",
+            r"\p{N}+(?:[.,/]\p{N}+)+",  # 8/10, 3.5, 1,000
+            r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*",
+            r"\.{3}",
+            r"[\p{P}\p{S}]",
+        ]
+    )
+    return normalizer, pre_tokenizers.Split(Regex(token), "removed", invert=True)
+
+
+_PRESETS: dict[str, Callable[[], tuple[normalizers.Normalizer, pre_tokenizers.PreTokenizer]]] = {
+    "keras": _keras,
+    "punctuation": _punctuation,
+}
+PRESETS = tuple(_PRESETS)
+
+
+class WordTokenizer:
+    """A word-level tokenizer: made by `train` or `load`, and never changed afterwards.
+
+    Presets:
+      - `"keras"`: what `keras.preprocessing.text.Tokenizer` does with its default filters, numbered
+        like `keras.datasets.imdb` with `num_words=vocabulary_size`. One difference: a capital sigma
+        becomes "σ" at the end of a word too, where Python's `str.lower` writes "ς".
+      - `"punctuation"`: punctuation marks kept as tokens, contractions split, ratings whole.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        """Wraps a tokenizer of the library, as `train` makes them.
+
+        Args:
+          tokenizer: a word-level tokenizer with one of the presets' rules.
+
+        Raises:
+          ValueError: if it is any other tokenizer.
+        """
+        self._tokenizer = tokenizer
+        self._words = [tokenizer.id_to_token(index) for index in range(tokenizer.get_vocab_size())]
+        if tuple(self._words[: len(SPECIAL_WORDS)]) != SPECIAL_WORDS or None in self._words:
+            raise ValueError(
+                f"tokenizer: its first ids are {self._words[:3]}, but {list(SPECIAL_WORDS)}"
+                " and no gaps are allowed"
+            )
+        self._preset = _recognise_preset(tokenizer)
+
+    @classmethod
+    def train(cls, texts: Iterable[str], *, preset: str, vocabulary_size: int) -> WordTokenizer:
+        """Builds the vocabulary from the most frequent words of some texts.
+
+        Args:
+          texts: the training texts, read once; never the texts to be tested on.
+          preset: how a text is cut into words, "keras" or "punctuation".
+          vocabulary_size: the largest number of ids, the three special ones included; >= 4.
+
+        Returns:
+          The tokenizer. It has fewer ids where the texts have fewer words.
+
+        Raises:
+          ValueError: if an argument is not as described, or the texts have no words at all.
+        """
+        if preset not in _PRESETS:
+            raise ValueError(f"preset: {preset!r}, but one of {list(PRESETS)} is allowed")
+        if vocabulary_size <= len(SPECIAL_WORDS):
+            raise ValueError(
+                f"vocabulary_size: {vocabulary_size}, but at least 4 is allowed:"
+                f" {len(SPECIAL_WORDS)} special ids and a word"
+            )
+        trained = _with_rules(preset, {SPECIAL_WORDS[UNKNOWN]: 0})
+        trainer = trainers.WordLevelTrainer(
+            vocab_size=vocabulary_size,
+            min_frequency=0,
+            special_tokens=list(SPECIAL_WORDS),
+            show_progress=False,
+        )
+        trained.train_from_iterator(_chunks(texts), trainer)
+        vocabulary = trained.get_vocab()
+        if len(vocabulary) == len(SPECIAL_WORDS):
+            raise ValueError("texts: no words in them, but at least one word is needed")
+        # Built anew because the trainer registers the special words with the tokenizer, which
+        # would then turn a literal "<pad>" in a text into id 0.
+        return cls(_with_rules(preset, vocabulary))
+
+    @classmethod
+    def load(cls, path: str | Path) -> WordTokenizer:
+        """Reads a tokenizer that `save` wrote; it gives the same ids.
+
+        Args:
+          path: the JSON file.
+
+        Returns:
+          The tokenizer.
+
+        Raises:
+          ValueError: if there is no such file or it is not such a tokenizer.
+        """
+        if not Path(path).is_file():
+            raise ValueError(f"path: no file at {str(path)!r}, but a saved tokenizer is needed")
+        try:
+            return cls(Tokenizer.from_file(str(path)))
+        except Exception as error:  # the library raises bare Exceptions
+            raise ValueError(
+                f"path: {str(path)!r} is not a tokenizer written by WordTokenizer.save: {error}"
+            ) from error
+
+    def save(self, path: str | Path) -> None:
+        """Writes the tokenizer into one JSON file, in the format of the library.
+
+        Args:
+          path: where to; a file that is there is replaced.
+        """
+        self._tokenizer.save(str(path))
+
+    @property
+    def preset(self) -> str:
+        """The rules by which a text is cut into words: "keras" or "punctuation"."""
+        return self._preset
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The number of ids: every id is below it."""
+        return len(self._words)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Turns texts into ids, on all cores.
+
+        Args:
+          texts: any number of texts.
+
+        Returns:
+          For each text its int32 ids `[length]`, `length >= 1`: the start id, then the words.
+
+        Raises:
+          ValueError: if one of them is not a string, or has a lone surrogate in it.
+        """
+        ids: list[NDArray[np.int32]] = []
+        for chunk in _chunks(texts):
+            encodings = self._tokenizer.encode_batch_fast(chunk)
+            ids.extend(np.array(encoding.ids, np.int32) for encoding in encodings)
+        return ids
+
+    def words(self, ids: Iterable[int]) -> list[str]:
+        """Turns ids back into words; the special ids are `<pad>`, `<start>` and `<unk>`.
+
+        Args:
+          ids: numbers in `[0, vocabulary_size)`.
+
+        Returns:
+          One word for each id.
+
+        Raises:
+          ValueError: if an id is outside the vocabulary.
+        """
+        listed = [int(index) for index in ids]
+        for index in listed:
+            if not 0 <= index < len(self._words):
+                raise ValueError(f"ids: {index}, but 0 to {len(self._words) - 1} are allowed")
+        return [self._words[index] for index in listed]
+
+
+def _with_rules(preset: str, vocabulary: dict[str, int]) -> Tokenizer:
+    """A tokenizer with a preset's rules that puts the start id in front."""
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL_WORDS[UNKNOWN]))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = _PRESETS[preset]()  # pyright: ignore[reportAttributeAccessIssue]
+    start = SPECIAL_WORDS[START]
+    tokenizer.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
+        single=f"{start} $A", special_tokens=[(start, START)]
+    )
+    return tokenizer
+
+
+def _recognise_preset(tokenizer: Tokenizer) -> str:
+    """The preset that has exactly this tokenizer's rules: the file needs no field of ours."""
+
+    def rules(described: Tokenizer) -> dict[str, object]:
+        parts = json.loads(described.to_str())
+        return {key: parts[key] for key in parts if key not in ("model", "version")}
+
+    for preset in PRESETS:
+        if rules(_with_rules(preset, {SPECIAL_WORDS[UNKNOWN]: 0})) == rules(tokenizer):
+            return preset
+    raise ValueError(f"tokenizer: its rules are not those of one of the presets {list(PRESETS)}")
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """The texts in lists of bounded length, each checked to be a string that UTF-8 can hold."""
+    if isinstance(texts, str):
+        raise ValueError("texts: a single string, but a list of strings is needed")
+    stream, first = iter(texts), 0
+    while chunk := list(islice(stream, _CHUNK)):
+        for index, text in enumerate(chunk, first):
+            if not isinstance(text, str):
+                raise ValueError(
+                    f"texts[{index}]: {type(text).__name__}, but only strings are allowed"
+                )
+            if not text.isascii():
+                try:
+                    text.encode()
+                except UnicodeEncodeError as error:
+                    raise ValueError(f"texts[{index}]: not valid Unicode: {error}") from error
+        first += len(chunk)
+        yield chunk

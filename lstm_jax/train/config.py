@@ -1,0 +1,120 @@
+"""Everything that decides a run, as frozen dataclasses: made by a command line, kept as JSON."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from lstm_jax.classifier import STRICT, ModelConfig, Probability, Size
+from lstm_jax.text import Padding
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class TextConfig:
+    """How a text becomes a row of token ids."""
+
+    tokenizer: Literal["keras", "punctuation"] = "punctuation"
+    """keras drops punctuation as Keras does; punctuation keeps it as tokens."""
+    vocabulary_size: Annotated[int, Field(ge=4)] = 20_000
+    """Token ids at most, the three special ones (padding, start, unknown) included."""
+    max_length: Size = 400
+    """Tokens of a text at most."""
+    truncate: Literal["front", "back", "middle"] = "front"
+    """Where longer texts are cut; front keeps the end, middle keeps a quarter of the head too."""
+    pad: Literal["front", "back"] = "back"
+    """back: true lengths, padding never counts. front: all rows max_length long, zeros in front
+    that the LSTM reads, as Keras does."""
+
+    @property
+    def padding(self) -> Padding:
+        """The rule by which rows are cut and filled."""
+        return Padding(self.max_length, self.truncate, self.pad)
+
+
+@dataclass(frozen=True, config=STRICT)
+class OptimizerConfig:
+    """Adam and what surrounds it."""
+
+    learning_rate: Positive = 1e-3
+    """The largest learning rate of the run."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """cosine falls to zero by the last step."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps over which the learning rate rises from zero."""
+    clip_norm: Positive | None = 1.0
+    """Gradients are scaled down to this global norm; None for no clipping."""
+    weight_decay: NotNegative = 0.0
+    """Share of each kernel and embedding taken off per step, times the learning rate (AdamW)."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class TrainConfig:
+    """How long, on how much at a time, and what is kept."""
+
+    epochs: Size = 4
+    """Passes over the training examples."""
+    batch_size: Size = 64
+    """Examples per step, over all devices together."""
+    buckets: Size = 8
+    """Widths that batches are padded to, found from the data; one compilation each."""
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the training examples held out to choose the best weights; 0 keeps the last."""
+    ema_decay: Probability = 0.0
+    """Decay per step of a moving average of the weights, which is then what is evaluated; 0: off."""
+    checkpoint_every: Size = 500
+    """Steps between two checkpoints; there is one at the end of each epoch too."""
+    keep_checkpoints: Size = 2
+    """Checkpoints kept; older ones are deleted."""
+    log_every: Size = 20
+    """Steps between two lines of metrics.jsonl."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Config:
+    """One training run."""
+
+    name: str = "bilstm"
+    """What the run is called in its results."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides initial weights, dropout, the validation split and the order of batches."""
+    text: TextConfig = dataclasses.field(default_factory=TextConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+
+    def save(self, path: Path) -> None:
+        """Writes the configuration as JSON."""
+        path.write_bytes(TypeAdapter(Config).dump_json(self, indent=2) + b"\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Config":
+        """Reads what `save` wrote.
+
+        Raises:
+            ValueError: naming the field, if one is unknown or out of range.
+        """
+        return TypeAdapter(cls).validate_json(path.read_bytes())
+
+    def differences(self, other: "Config") -> list[str]:
+        """The fields in which two configurations differ, each as "name: this, not that"."""
+        mine, others = (_flat(dataclasses.asdict(config)) for config in (self, other))
+        return [
+            f"{name}: {value!r}, not {others[name]!r}"
+            for name, value in mine.items()
+            if value != others[name]
+        ]
+
+
+def _flat(nested: dict, prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -1,0 +1,83 @@
+"""The files of one run, by name."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lstm_jax.train.config import Config
+
+
+class RunFolder(NamedTuple):
+    """A folder that holds all there is to know about one training run; see docs/files.md."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The configuration, JSON."""
+        return self.path / "config.json"
+
+    @property
+    def data(self) -> Path:
+        """What the data was: its name, class names and sizes, JSON."""
+        return self.path / "data.json"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer, JSON of the `tokenizers` library."""
+        return self.path / "tokenizer.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The newest states of training, Orbax."""
+        return self.path / "checkpoints"
+
+    @property
+    def weights(self) -> Path:
+        """The parameters that the run ended with, Orbax."""
+        return self.path / "weights"
+
+    @property
+    def metrics(self) -> Path:
+        """How training went, a JSON record a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def curves(self) -> Path:
+        """Loss and accuracy over the steps, PNG."""
+        return self.path / "curves.png"
+
+    @property
+    def result(self) -> Path:
+        """What came out, JSON; written last, so that a run that has it is complete."""
+        return self.path / "result.json"
+
+    def claim(self, config: Config, *, resume: bool) -> None:
+        """Makes the folder this configuration's, or checks that it already is.
+
+        Raises:
+            ValueError: if there is a run in it and `resume` is false, or it is another one.
+        """
+        if not self.config.exists():
+            if self.path.exists() and any(self.path.iterdir()):
+                raise ValueError(f"run folder {self.path} is not empty, and holds no run")
+            self.path.mkdir(parents=True, exist_ok=True)
+            config.save(self.config)
+            return
+        if not resume:
+            state = "a finished" if self.result.exists() else "an unfinished"
+            raise ValueError(
+                f"run folder {self.path} holds {state} run; "
+                "give --resume to go on with it, or another folder"
+            )
+        if differences := Config.load(self.config).differences(config):
+            raise ValueError(
+                f"run folder {self.path} holds a run with other settings: {'; '.join(differences)}"
+            )
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    partial.replace(path)

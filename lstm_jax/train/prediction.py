@@ -1,0 +1,39 @@
+"""Predictions for a whole set of texts."""
+
+from collections.abc import Iterable
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_jax.classifier import TextClassifier
+from lstm_jax.shapes import Params
+from lstm_jax.text import Batch
+from lstm_jax.train.step import Placement, predict_step
+
+
+def predict_logits(
+    model: TextClassifier, params: Params, batches: Iterable[Batch], placement: Placement
+) -> NDArray[np.float32]:
+    """The logits of every example, each counted once.
+
+    Args:
+        model, params: what predicts; the parameters on the placement's devices.
+        batches: in any order; each example in one row, the others of weight 0.
+        placement: where the batches go.
+
+    Returns:
+        [N, C], in the order of the examples.
+    """
+    index, logits = [], []
+    for batch in batches:
+        # Not fetched here, so that the next batch is prepared while this one is computed.
+        arrays = jax.device_put((batch.tokens, batch.lengths), placement.by_row)
+        logits.append(predict_step(model, params, *arrays))
+        index.append(batch.index)
+    rows = np.concatenate(index)
+    values = np.concatenate(jax.device_get(logits))
+    examples = rows >= 0
+    ordered = np.empty((int(examples.sum()), values.shape[1]), np.float32)
+    ordered[rows[examples]] = values[examples]
+    return ordered

@@ -1,0 +1,155 @@
+"""What a run shows and keeps: a progress bar, metrics.jsonl, TensorBoard events, a picture."""
+
+import json
+import math
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import jax
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lstm_jax.shapes import Params
+
+
+class Report:
+    """Writes down how a run goes, from the step it starts or continues at.
+
+    Lines of metrics.jsonl beyond that step, written by a run that was interrupted after its last
+    checkpoint, are dropped, so that each step stands there once.
+    """
+
+    def __init__(self, folder: Path, console: Console, *, step: int, steps: int) -> None:
+        """Opens the files.
+
+        Args:
+            folder: the run's.
+            console: where the progress goes.
+            step: steps done before.
+            steps: steps of the whole run.
+        """
+        from tensorboardX import SummaryWriter  # here, because it takes a while
+
+        self._path = folder / "metrics.jsonl"
+        self._records = [record for record in read_metrics(self._path) if record["step"] <= step]
+        lines = [json.dumps(record) + "\n" for record in self._records]
+        partial = self._path.with_suffix(".partial")
+        partial.write_text("".join(lines))
+        partial.replace(self._path)
+        self._file = self._path.open("a")
+        self._events = SummaryWriter(str(folder), purge_step=step, write_to_disk=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}"),
+        )
+        self._progress = Progress(
+            *columns, console=console, transient=True, disable=not console.is_terminal
+        )
+        self._task = self._progress.add_task("training", total=steps, completed=step, loss=math.nan)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+        self._file.close()
+        self._events.close()
+
+    def training(self, step: int, loss: float, norm: float) -> None:
+        """A line on one batch: its loss in nats and gradient norm before clipping."""
+        self._progress.update(self._task, completed=step, loss=loss)
+        self._write({"step": step, "loss": loss, "gradient_norm": norm})
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """A line on a whole epoch, shown as well as kept."""
+        self._write(record)
+        shown = [f"epoch {record['epoch']}"]
+        shown += [
+            f"{name.replace('_', ' ')} {record[name]:.4f}"
+            for name in (
+                "train_loss",
+                "train_accuracy",
+                "validation_loss",
+                "validation_accuracy",
+                "validation_auc",
+            )
+            if name in record
+        ]
+        shown.append(f"{record['examples_per_second']:.0f} texts/s")
+        self._progress.console.print("  ".join(shown), highlight=False)
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self._records.append(record)
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+        for name, value in record.items():
+            if name != "step":
+                self._events.add_scalar(name, value, record["step"])
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The records of a metrics.jsonl; a last line cut short by a crash is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def draw_curves(metrics: Path, picture: Path) -> None:
+    """Draws loss and accuracy over the steps of a run as a PNG.
+
+    Args:
+        metrics: the run's metrics.jsonl.
+        picture: where the picture goes.
+    """
+    from matplotlib.figure import Figure  # no pyplot: no global state, no display
+
+    records = read_metrics(metrics)
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    loss_axes, accuracy_axes = figure.subplots(1, 2)
+    batches = [record for record in records if "loss" in record]
+    loss_axes.plot(
+        [record["step"] for record in batches],
+        [record["loss"] for record in batches],
+        color="0.8",
+        linewidth=0.8,
+        label="one batch",
+    )
+    for axes, quantity in ((loss_axes, "loss"), (accuracy_axes, "accuracy")):
+        for part in ("train", "validation"):
+            name = f"{part}_{quantity}"
+            points = [(record["step"], record[name]) for record in records if name in record]
+            if points:
+                axes.plot(*zip(*points, strict=True), marker="o", label=part)
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
+    loss_axes.set_ylabel("cross-entropy (nats)")
+    accuracy_axes.set_ylabel("accuracy")
+    figure.savefig(picture, dpi=120)
+
+
+def parameter_table(params: Params) -> Table:
+    """The parameters of a model, a row each, with their shapes and their number."""
+    table = Table("parameter", "shape", "numbers", title="Model")
+    table.columns[2].justify = "right"
+    total = 0
+    for path, array in jax.tree_util.tree_leaves_with_path(params):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        table.add_row(name, " × ".join(map(str, array.shape)), f"{array.size:,}")
+        total += array.size
+    table.add_section()
+    table.add_row("all", "", f"{total:,}")
+    return table
