@@ -35,7 +35,7 @@ from lstm_jax.train.loop import train
 
 ARTICLE = Config(
     name="article",
-    # The article's: top 6,000 words, padded and cut in front to 500, and the LSTM reads the padding.
+    # The article's: top 6,000 words, padded and cut in front to 500; the LSTM reads the padding.
     text=TextConfig("keras", vocabulary_size=6_000, max_length=500, truncate="front", pad="front"),
     # The article's: Embedding 32, LSTM 100, its last state into one sigmoid unit.
     model=ModelConfig(
@@ -69,8 +69,8 @@ PRESETS = {
     "bilstm": ("a bidirectional LSTM with length buckets, pooling and dropout", BILSTM),
 }
 
-# What others reach on the same split. The article states its figure; the linear models were measured
-# on one core with scikit-learn, in 30 s and in 2 min.
+# What others reach on the same split. The article states its figure; the linear models were
+# measured on one core with scikit-learn, in 30 s and in 2 min.
 OTHERS = (
     ("the article's LSTM", 0.85),
     ("TF-IDF bigrams + logistic regression", 0.907),
@@ -103,8 +103,7 @@ def main() -> None:
     if not arguments or (arguments[0] not in PRESETS and arguments[0] not in ("-h", "--help")):
         arguments = ["bilstm", *arguments]
     presets = {
-        name: (description, Experiment(config))
-        for name, (description, config) in PRESETS.items()
+        name: (description, Experiment(config)) for name, (description, config) in PRESETS.items()
     }
     run(tyro.extras.overridable_config_cli(presets, args=arguments, prog="experiments.imdb"))
 
@@ -115,7 +114,7 @@ def run(experiment: Experiment) -> None:
     corpus = load_corpus(experiment.data)
     if corpus.notice:
         console.print(Panel(corpus.notice, style="bold yellow"))
-    results = []
+    folder, results = experiment.runs, []
     for seed in experiment.seeds or (experiment.config.seed,):
         config = replace(experiment.config, seed=seed)
         folder = experiment.runs / f"{Path(corpus.name).name}-{config.name}-seed{seed}"

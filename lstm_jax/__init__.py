@@ -11,3 +11,21 @@ from lstm_jax.cell import (
 )
 from lstm_jax.lstm import Bidirectional, bidirectional_lstm, implementations, lstm
 from lstm_jax.recurrence import scan_cell
+from lstm_jax.run import Run, load
+
+__all__ = [
+    "Bidirectional",
+    "LSTMGates",
+    "LSTMParams",
+    "LSTMState",
+    "Run",
+    "bidirectional_lstm",
+    "implementations",
+    "init_lstm",
+    "load",
+    "lstm",
+    "lstm_cell",
+    "lstm_gates",
+    "scan_cell",
+    "zero_state",
+]

@@ -92,16 +92,17 @@ def init_lstm(
     for name, size in (("features", features), ("hidden_size", hidden_size)):
         if size < 1:
             raise ValueError(f"{name} must be at least 1, got {size}")
+    drawn = jnp.promote_types(dtype, jnp.float32)  # an orthogonal draw needs that precision
     input_key, recurrent_key = jax.random.split(key)
     glorot, orthogonal = jax.nn.initializers.glorot_uniform(), jax.nn.initializers.orthogonal()
     per_gate = [
-        orthogonal(gate_key, (hidden_size, hidden_size), dtype)
+        orthogonal(gate_key, (hidden_size, hidden_size), drawn)
         for gate_key in jax.random.split(recurrent_key, len(GATES))
     ]
     bias = jnp.zeros((len(GATES), hidden_size), dtype).at[GATES.index("forget")].set(forget_bias)
     return LSTMParams(
         input_kernel=glorot(input_key, (features, len(GATES) * hidden_size), dtype),
-        recurrent_kernel=jnp.concatenate(per_gate, axis=1),
+        recurrent_kernel=jnp.concatenate(per_gate, axis=1).astype(dtype),
         bias=bias.reshape(-1),
     )
 

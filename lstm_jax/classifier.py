@@ -66,6 +66,11 @@ class TextClassifier(nn.Module):
     vocabulary_size: int
     classes: int = 2
 
+    @property
+    def outputs(self) -> int:
+        """C, the number of logits."""
+        return 1 if self.classes == 2 else self.classes
+
     def setup(self) -> None:
         config = self.config
         self.embedding = TokenEmbedding(
@@ -86,18 +91,13 @@ class TextClassifier(nn.Module):
         )
         self.pooling = Pool(config.pooling)
         self.output_dropout = nn.Dropout(config.output_dropout)
-        self.head = nn.Dense(
-            1 if self.classes == 2 else self.classes,
-            kernel_init=nn.initializers.glorot_uniform(),
-        )
+        self.head = nn.Dense(self.outputs, kernel_init=nn.initializers.glorot_uniform())
 
     def embed(self, tokens: Tokens, *, train: bool = False) -> Embeddings:
         """Token ids [B, T] to embeddings [B, T, E]."""
         return self.embedding(tokens, train=train)
 
-    def encode(
-        self, embeddings: Embeddings, lengths: Lengths, *, train: bool = False
-    ) -> Encoding:
+    def encode(self, embeddings: Embeddings, lengths: Lengths, *, train: bool = False) -> Encoding:
         """Embeddings [B, T, E] to the last layer's outputs [B, T, F] and last state [B, F]."""
         return self.stack(embeddings, lengths, train=train)
 

@@ -40,9 +40,7 @@ def train(
         resume: go on with the run in the folder.
     """
     console = Console()
-    corpus = load_corpus(
-        data, text_column=text_column, label_column=label_column, test_path=test
-    )
+    corpus = load_corpus(data, text_column=text_column, label_column=label_column, test_path=test)
     if corpus.notice:
         console.print(corpus.notice, style="bold yellow")
     result = train_run(

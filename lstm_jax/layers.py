@@ -86,7 +86,10 @@ class LSTMLayer(nn.Module):
     @nn.compact
     def __call__(self, inputs: Inputs, lengths: Lengths | None = None) -> Encoding:
         if self.direction == "bidirectional":
-            forward, backward = self._read(inputs, lengths, False), self._read(inputs, lengths, True)
+            forward, backward = (
+                self._read(inputs, lengths, False),
+                self._read(inputs, lengths, True),
+            )
             merge = MERGES[self.merge]
             return Encoding(*(merge(f, b) for f, b in zip(forward, backward, strict=True)))
         return self._read(inputs, lengths, self.direction == "backward")

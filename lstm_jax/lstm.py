@@ -3,12 +3,13 @@
 What users pass is checked here, once; the work is done by one of `lstm_jax.kernels`.
 """
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from lstm_jax.cell import LSTMParams, LSTMState, zero_state
 from lstm_jax.kernels import IMPLEMENTATIONS
@@ -84,21 +85,24 @@ def lstm(
     return run(params, inputs, lengths, initial_state, reverse=reverse)
 
 
-class Bidirectional(NamedTuple):
+Each = TypeVar("Each")
+
+
+class Bidirectional(NamedTuple, Generic[Each]):
     """One value for each of the two directions of reading."""
 
-    forward: LSTMParams | LSTMState | Outputs
-    backward: LSTMParams | LSTMState | Outputs
+    forward: Each
+    backward: Each
 
 
 def bidirectional_lstm(
-    params: Bidirectional,
+    params: Bidirectional[LSTMParams],
     inputs: Inputs,
     *,
     lengths: Lengths | None = None,
-    initial_state: Bidirectional | None = None,
+    initial_state: Bidirectional[LSTMState] | None = None,
     implementation: str = "auto",
-) -> tuple[Bidirectional, Bidirectional]:
+) -> tuple[Bidirectional[Outputs], Bidirectional[LSTMState]]:
     """Runs one LSTM from the first step to the last and another from the last to the first.
 
     Args:
@@ -116,7 +120,7 @@ def bidirectional_lstm(
 
     Source: Schuster & Paliwal (1997); Graves & Schmidhuber (2005).
     """
-    states = Bidirectional(None, None) if initial_state is None else initial_state
+    states = (None, None) if initial_state is None else initial_state
     forward, backward = (
         lstm(
             direction_params,
@@ -128,8 +132,7 @@ def bidirectional_lstm(
         )
         for direction_params, state, reverse in zip(params, states, (False, True), strict=True)
     )
-    outputs, final_states = zip(forward, backward, strict=True)
-    return Bidirectional(*outputs), Bidirectional(*final_states)
+    return Bidirectional(forward[0], backward[0]), Bidirectional(forward[1], backward[1])
 
 
 def implementations() -> tuple[str, ...]:
@@ -153,8 +156,9 @@ def choose_implementation(implementation: str) -> str:
 
 
 def _check_shapes(params: LSTMParams, inputs: Array) -> None:
-    features, hidden_size = params.input_kernel.shape[0], params.recurrent_kernel.shape[0]
-    expected = LSTMParams((features, 4 * hidden_size), (hidden_size, 4 * hidden_size), (4 * hidden_size,))  # fmt: skip
+    features, hidden_size = params.features, params.hidden_size
+    gates = 4 * hidden_size
+    expected = ((features, gates), (hidden_size, gates), (gates,))
     for name, array, shape in zip(LSTMParams._fields, params, expected, strict=True):
         if array.shape != shape:
             raise ValueError(
@@ -175,7 +179,7 @@ def _checked_lengths(lengths: Array, batch_size: int, time: int) -> Array:
         raise ValueError(f"lengths must have shape (B,) = ({batch_size},), got {lengths.shape}")
     if not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise ValueError(f"lengths must be integers, got {lengths.dtype}")
-    if not isinstance(lengths, jax.core.Tracer):
+    if not isinstance(lengths, Tracer):
         outside = [n for n in np.asarray(lengths).tolist() if not 0 <= n <= time]
         if outside:
             raise ValueError(f"lengths must be between 0 and T = {time}, got {outside[0]}")

@@ -53,9 +53,7 @@ class Run:
         """Puts the parts together; without `params` they are read from the folder."""
         self.path, self.config, self.tokenizer = path, config, tokenizer
         self.class_names = tuple(class_names)
-        self.model = TextClassifier(
-            config.model, tokenizer.vocabulary_size, len(self.class_names)
-        )
+        self.model = TextClassifier(config.model, tokenizer.vocabulary_size, len(self.class_names))
         self._placement = all_devices()
         if params is None:
             params = load_weights(RunFolder(path).weights, self._init)
@@ -68,7 +66,7 @@ class Run:
     def logits(self, texts: Sequence[str], *, batch_size: int = 64) -> NDArray[np.float32]:
         """The logits [N, C] of N texts; C = 1 for two classes."""
         if not texts:
-            return np.zeros((0, 1 if len(self.class_names) == 2 else len(self.class_names)))
+            return np.zeros((0, self.model.outputs), np.float32)
         batches = evaluation_batches(
             self.tokenizer.encode_batch(texts),
             None,

@@ -382,7 +382,7 @@ def test_batches_say_what_is_wrong_with_their_arguments(data):
     }.items():
         with pytest.raises(ValueError, match=name):
             make_training(wrong)
-    with pytest.raises(IndexError, match="number: 9999"):
+    with pytest.raises(IndexError, match="index: 9999"):
         evaluation_batches(*data, batch_size=4, padding=PADDING, buckets=1)[9999]
     assert isinstance(make_training(data).source, BatchSource)
 

@@ -200,5 +200,5 @@ def test_loading_says_what_is_wrong_with_the_file(tmp_path):
         WordTokenizer.load(tmp_path / "other.json")
     unordered = Tokenizer(models.WordLevel({"a": 0, "<unk>": 1}, unk_token="<unk>"))
     unordered.save(str(tmp_path / "unordered.json"))
-    with pytest.raises(ValueError, match=r"first ids are \['a', '<unk>'\]"):
+    with pytest.raises(ValueError, match=r"first words are \['a', '<unk>'\]"):
         WordTokenizer.load(tmp_path / "unordered.json")

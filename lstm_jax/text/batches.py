@@ -42,14 +42,14 @@ class Batch(NamedTuple):
     lengths: NDArray[np.int32]
     labels: NDArray[np.int32]
     weights: NDArray[np.float32]
-    index: NDArray[np.int32]
+    index: NDArray[np.int32]  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 class BatchSource:
     """All batches of one or more passes over the data, each found by its number.
 
     Made by `evaluation_batches`, and underneath `training_batches`. `len(source)` is the number of
-    batches, `source[number]` is one, and each `iter(source)` reads ahead from the first again.
+    batches, `source[index]` is one, and each `iter(source)` reads ahead from the first again.
 
     Attributes:
       edges: the widths of the buckets.
@@ -109,10 +109,10 @@ class BatchSource:
     def __len__(self) -> int:
         return self._epochs * self.batches_per_epoch
 
-    def __getitem__(self, number: int) -> Batch:
-        if not 0 <= number < len(self):
-            raise IndexError(f"number: {number}, but 0 to {len(self) - 1} are allowed")
-        epoch, step = divmod(number, self.batches_per_epoch)
+    def __getitem__(self, index: int) -> Batch:
+        if not 0 <= index < len(self):
+            raise IndexError(f"index: {index}, but 0 to {len(self) - 1} are allowed")
+        epoch, step = divmod(index, self.batches_per_epoch)
         width, rows = self._plan(epoch)[step]
         return self._fill(width, rows)
 
@@ -161,7 +161,7 @@ class BatchSource:
         checksum = zlib.crc32(repr(settings).encode())
         checksum = zlib.crc32(self._labels.tobytes(), checksum)
         for sequence in self._sequences:
-            checksum = zlib.crc32(np.ascontiguousarray(sequence, np.int32), checksum)
+            checksum = zlib.crc32(np.ascontiguousarray(sequence, np.int32).data, checksum)
         return f"{checksum:08x}"
 
 

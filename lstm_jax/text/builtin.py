@@ -1,4 +1,4 @@
-"""The built-in corpus: review-like texts from a small grammar, whose sentiment is a matter of order.
+"""The built-in corpus: reviews from a small grammar, whose sentiment is a matter of order.
 
 It is the offline default and a test of memory at once. A bag of words or of n-grams learns next to
 nothing from it: praise and blame are as frequent in one class as in the other, up to a small lean
@@ -14,6 +14,7 @@ to finish"). The second is always the opposite of the first in polarity and in d
     verdict ::= subject is degree adjective tail
 
     kind              text                                                         what counts
+    plain             1.                                                           the first
     affirmed          I would say that 1.                                          the first
     not only          Not only is 1, but the same goes for the music.              the first
     denied            I would not say that 1.                                      not the first
@@ -34,12 +35,17 @@ dull" negative. "Not the first" is mild whatever the degree, as in English: "I w
 is thoroughly dull" is faint praise.
 
 Why n-grams are blind: the cue that decides ("not", "but", "although", "take back") stands at least
-four words before the adjective, or three after it, and is drawn independently of the polarity. The
-lean is in the weights of `KINDS`: a verdict standing alone counts at face value somewhat more often
-than not, which gives a network its first foothold and a linear model a few points above chance.
+four words before the adjective or four words after it, and is drawn independently of the polarity.
+The lean is in the weights of `KINDS`: about a quarter of the reviews are plain. They are a
+network's first foothold (without them it stays at chance for five epochs instead of one) and the
+linear model's whole gain.
+
+Measured on 2,000 test texts after 12,000 (seeds 1 and 0, two classes): TF-IDF and logistic
+regression 64.5 % with words, 62.9 % with 1-2-grams, 60.0 % with 1-3-grams; a bidirectional LSTM
+(PyTorch, 64 units, embedding 48, Adam 3e-3, batch 32, max and mean pooled) 99.4 % after 3 epochs
+and 16 s on one core, 100.0 % after 4.
 """
 
-import operator
 import re
 from typing import Literal, NamedTuple
 
@@ -58,7 +64,7 @@ class Kind(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The latent structure of one review; it fixes the label, and the words are drawn afterwards."""
+    """The latent structure of one review: it fixes the label and leaves the words open."""
 
     kind: str  # a key of KINDS
     praise: bool  # the first verdict praises, and the second, if there is one, blames
@@ -67,7 +73,7 @@ class Plan(NamedTuple):
 
 # The clause is spelled out in each template, because English inverts it after "not only".
 KINDS = {
-    "plain": Kind("<subject> <is> {first}.", "first", 13),
+    "plain": Kind("<subject> <is> {first}.", "first", 16),
     "affirmed": Kind("<affirm> that <subject> <is> {first}.", "first", 4),
     "not only": Kind("Not only is <subject> {first}, but <likewise> <subject>.", "first", 4),
     "denied": Kind("<deny> that <subject> <is> {first}.", "not first", 5),
@@ -106,7 +112,9 @@ def _phrases(text: str) -> tuple[str, ...]:
 
 
 # symbol -> its phrases, separated by slashes; <symbol> in a phrase is expanded in turn. The words
-# of verdicts fit any subject and start with a consonant sound; no filler or cue uses them.
+# of verdicts (strong, mild, praise, blame) fit any subject, and nothing else uses them. Fillers do
+# use "not", "but" and "although", where these decide nothing.
+
 GRAMMAR = {
     "review": _phrases("""<kind> <filler>. <filler>. / <filler>. <kind> <filler>. /
         <filler>. <filler>. <kind> / <filler>. <kind> <filler>. <filler>."""),
@@ -167,8 +175,8 @@ GRAMMAR = {
         to anyone who pays attention / by the time the credits roll / at every single turn"""),
     "filler": _phrases("""The story follows <person> who <quest> in <place> /
         <name> plays <person>, and <name> plays <person> / It was shot in <place> over <span> /
-        My <relative> and I saw it at <cinema> on <day> / The running time is about <span> less
-        than that of the <book> / The screenplay is based on a <book> from <year> /
+        My <relative> and I saw it at <cinema> on <day> / There is a <book> by <name> with the
+        same title / The screenplay is based on a <book> from <year> /
         <name> wrote the music, and <name> held the camera / I had not heard of <name> before /
         It is set in <place> during <period> / We sat in the <row> row, next to <person> /
         The director, <name>, used to be <person> / I will not give away how it ends /
@@ -179,19 +187,19 @@ GRAMMAR = {
         Although it was made in <year>, it was not released until <month> / It is in colour, but
         the scenes in <place> are in black and white / I watched it on <day> with <number> friends /
         Its budget was that of <number> films by <name> / The plot turns on <object> that belonged
-        to <person> / Nobody in it ever says where <object> comes from / The film won <number>
-        prizes in <place> / It is not a sequel, and there are no songs in it / The part of <person>
-        was first offered to <name> / Before that, <name> worked in <place> for <span> /
-        The camera never leaves <place> until <person> arrives / It runs until the end of
-        <month> at <cinema> / Not everyone will know that <name> comes from <place>"""),
+        to <person> / Nobody in it ever says where <object> comes from / It was shown in <place>
+        with <number> others / It is not a sequel, and there are no songs in it / The part of
+        <person> was first offered to <name> / Before that, <name> worked in <place> for <span> /
+        The camera never leaves <place> until <person> arrives / It runs until the end of <month> at
+        <cinema> / Not everyone will know that <name> comes from <place>"""),
     "name": _phrases("""Anna Keller / Tom Bradley / Ruth Okafor / Victor Lind / Mei Tanaka /
         Carlos Vega / Nora Whitman / Pavel Novak / Irene Costa / Sam Hollis / Greta Holm /
         Idris Bello / Clara Dunn / Hugo Martin / Leila Nasser / Frank Osborne / Julia Santos /
         Erik Dahl / Rosa Marino / Peter Quill"""),
     "person": _phrases("""a retired boxer / a young widow / an accountant / a night watchman /
-        two sisters / a travelling salesman / a country doctor / an ageing thief / a deaf pianist /
+        a former nun / a travelling salesman / a country doctor / an ageing thief / a deaf pianist /
         a schoolteacher / a lighthouse keeper / a taxi driver / a runaway boy / an army cook /
-        a judge / three soldiers / a botanist / a former spy / a nurse / a ferry captain"""),
+        a judge / a discharged soldier / a botanist / a former spy / a nurse / a ferry captain"""),
     "quest": _phrases("""looks for a missing brother / inherits an old hotel / hides from the
         police / opens a small bakery / waits for a verdict / crosses the border at night / learns
         to fly / digs for silver / writes letters to a stranger / repairs clocks"""),
@@ -200,8 +208,8 @@ GRAMMAR = {
         an abandoned station / Kyoto / the suburbs / a prison camp / Naples / a boarding school"""),
     "object": _phrases("""a red suitcase / a stolen violin / an unsigned will / a broken radio /
         a map / a silver watch / a photograph / a locked drawer / a wooden horse / a key"""),
-    "span": _phrases("""six weeks / two months / ten minutes / four days / half an hour / a year /
-        three evenings / forty days"""),
+    "span": _phrases("""six weeks / two months / ninety days / half a year / a year /
+        three winters / forty days / eleven weeks"""),
     "cinema": _phrases("""the Odeon / a small cinema near the river / the old Rex / a festival /
         the university / an open-air screening / the Regent"""),
     "day": _phrases("""a Monday / Tuesday night / a rainy Sunday / my birthday / Friday /
@@ -209,7 +217,7 @@ GRAMMAR = {
     "period": _phrases("""the war / the twenties / a long winter / the gold rush / a general strike
         / one summer / the last days of the empire"""),
     "book": _phrases("""stage play / short story / novel / radio drama / memoir"""),
-    "newspaper": _phrases("""morning paper / programme notes / evening news / fan magazine"""),
+    "newspaper": _phrases("""morning paper / weekly review / evening news / fan magazine"""),
     "relative": _phrases("brother / mother / colleague / cousin / uncle / flatmate / daughter"),
     "row": _phrases("front / second / fifth / last"),
     "month": _phrases("January / March / April / June / August / October / December"),
@@ -219,14 +227,14 @@ GRAMMAR = {
 
 
 class Dice:
-    """Integers below a bound from PCG64's raw words: the one stream NumPy promises never to change."""
+    """Random integers from PCG64's raw words, the one stream NumPy promises never to change."""
 
     def __init__(self, seed: int):
         self._bits = np.random.PCG64(seed)
         self._words: list[int] = []
 
     def below(self, bound: int) -> int:
-        """Draws an integer from 0 to bound - 1 (uniform to within bound / 2**64)."""
+        """Draws an integer from 0 to bound - 1, uniform to within bound / 2**64."""
         if not self._words:
             self._words = self._bits.random_raw(4096).tolist()
         return self._words.pop() * bound >> 64
@@ -269,9 +277,8 @@ def write_review(plan: Plan, dice: Dice) -> str:
         return re.sub(r"<(\w+)>", lambda symbol: expand(choose(symbol[1])), text)
 
     text = expand(choose("review").replace("<kind>", template))
-    sentences = [sentence[0].upper() + sentence[1:] for sentence in text.split(". ")]
-    joints = [". " if dice.below(8) else ".<br /><br />" for _ in sentences[1:]]
-    return "".join(part for pair in zip(sentences, [*joints, ""], strict=True) for part in pair)
+    text = re.sub(r"(^|\. )(\w)", lambda start: start[1] + start[2].upper(), text)
+    return re.sub(r"\. ", lambda end: end[0] if dice.below(8) else ".<br /><br />", text)
 
 
 def generate_reviews(count: int, *, seed: int, classes: int = 2) -> tuple[list[str], np.ndarray]:
@@ -283,7 +290,7 @@ def generate_reviews(count: int, *, seed: int, classes: int = 2) -> tuple[list[s
       classes: 2 (`CLASS_NAMES`) or 5 (`FIVE_CLASS_NAMES`).
 
     Returns:
-      The texts, 25 to 120 words each, and their labels, int32 [count]. Every class is equally
+      The texts, 20 to 130 words each, and their labels, int32 [count]. Every class is equally
       frequent, up to rounding, in an order drawn from the seed.
 
     Raises:
@@ -317,7 +324,7 @@ def _label(plan: Plan, classes: int) -> int | None:
 
 
 def _integer(name: str, value: object) -> int:
-    """Checks that an argument is an integer of 0 or more (a NumPy one will do, a bool will not)."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < 0:
+    """Checks that an argument is an integer of 0 or more (NumPy's will do, a bool will not)."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{name} must be an integer of 0 or more, got {value!r}")
-    return operator.index(value)
+    return int(value)

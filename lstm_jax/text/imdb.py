@@ -117,7 +117,7 @@ def read_prepared(folder: str | Path, *, unlabelled: bool = False) -> Corpus:
     import tensorflow_datasets as tfds
 
     def read(split: str) -> Examples:
-        source = builder.as_data_source(split)
+        source = builder.as_data_source(split)  # pyright: ignore[reportCallIssue]
         texts, labels = [], np.empty(len(source), np.int32)
         for start in range(0, len(source), _READ_AT_ONCE):
             rows = list(range(start, min(start + _READ_AT_ONCE, len(source))))
@@ -219,7 +219,8 @@ def why_unreachable(url: str, seconds: float) -> str | None:
     def ask() -> None:
         try:
             request = urllib.request.Request(url, method="HEAD")
-            with urllib.request.urlopen(request, timeout=seconds):
+            # Not urlopen(), which keeps the proxies of its first call.
+            with urllib.request.build_opener().open(request, timeout=seconds):
                 outcome.append(None)
         except Exception as error:  # whatever goes wrong, the file is out of reach
             outcome.append(f"{url} is out of reach: {error}")
@@ -275,7 +276,7 @@ def _tfds_order(split: str) -> Callable[[Review], bytes]:
 
 def _advice(problem: str) -> str:
     return (
-        f"the IMDB reviews are {problem}.\n"
+        f"the IMDB reviews are {problem.rstrip('.')}.\n"
         "What to do, one of:\n"
         "  - set TFDS_DATA_DIR to the directory in which TensorFlow Datasets has prepared them\n"
         f"    (it has {PREPARED.as_posix()}/ in it, with array_record files);\n"

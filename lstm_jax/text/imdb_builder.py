@@ -13,8 +13,10 @@ import tensorflow_datasets as tfds
 
 from lstm_jax.text import imdb
 
+_TfdsBuilder = tfds.builder_cls("imdb_reviews")
 
-class ImdbReviews(tfds.builder_cls("imdb_reviews"), skip_registration=True):
+
+class ImdbReviews(_TfdsBuilder, skip_registration=True):  # pyright: ignore
     """TFDS's own builder: its features, version, layout and checksum, but not its way to read tar.
 
     TFDS opens the archive with TensorFlow's file system; here it is read with `tarfile`. The keys
@@ -22,6 +24,9 @@ class ImdbReviews(tfds.builder_cls("imdb_reviews"), skip_registration=True):
     """
 
     name = "imdb_reviews"
+    # TFDS would look for the checksum and the description beside this file.
+    pkg_dir_path = _TfdsBuilder.pkg_dir_path
+    url_infos = _TfdsBuilder.url_infos
 
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
@@ -61,7 +66,7 @@ def prepare(data_dir: str | Path) -> None:
         different archive.
     """
     tfds.disable_progress_bar()
-    builder = ImdbReviews(data_dir=str(data_dir), config="plain_text")
+    builder = ImdbReviews(data_dir=str(data_dir), config="plain_text")  # pyright: ignore
     builder.download_and_prepare(
         file_format="array_record",
         download_config=tfds.download.DownloadConfig(

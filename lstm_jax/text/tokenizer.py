@@ -91,13 +91,16 @@ class WordTokenizer:
         Raises:
           ValueError: if it is any other tokenizer.
         """
-        self._tokenizer = tokenizer
-        self._words = [tokenizer.id_to_token(index) for index in range(tokenizer.get_vocab_size())]
-        if tuple(self._words[: len(SPECIAL_WORDS)]) != SPECIAL_WORDS or None in self._words:
+        vocabulary = tokenizer.get_vocab()
+        words = sorted(vocabulary, key=vocabulary.__getitem__)
+        if tuple(words[:3]) != SPECIAL_WORDS or vocabulary[words[-1]] != len(words) - 1:
             raise ValueError(
-                f"tokenizer: its first ids are {self._words[:3]}, but {list(SPECIAL_WORDS)}"
-                " and no gaps are allowed"
+                f"tokenizer: its first words are {words[:3]} and its last id is"
+                f" {max(vocabulary.values(), default=None)} of {len(words)}, but"
+                f" {list(SPECIAL_WORDS)} and ids without gaps are needed"
             )
+        self._tokenizer = tokenizer
+        self._words = words
         self._preset = _recognise_preset(tokenizer)
 
     @classmethod

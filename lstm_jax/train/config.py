@@ -65,7 +65,7 @@ class TrainConfig:
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the training examples held out to choose the best weights; 0 keeps the last."""
     ema_decay: Probability = 0.0
-    """Decay per step of a moving average of the weights, which is then what is evaluated; 0: off."""
+    """Decay per step of a moving average of the weights, which then predicts; 0 for none."""
     checkpoint_every: Size = 500
     """Steps between two checkpoints; there is one at the end of each epoch too."""
     keep_checkpoints: Size = 2

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lstm_jax.text import Corpus, WordTokenizer
 from lstm_jax.train.config import Config
 
 
@@ -74,6 +75,17 @@ class RunFolder(NamedTuple):
             raise ValueError(
                 f"run folder {self.path} holds a run with other settings: {'; '.join(differences)}"
             )
+
+    def save_tokenizer(self, tokenizer: WordTokenizer) -> None:
+        """Writes the tokenizer whole or not at all."""
+        partial = self.tokenizer.with_suffix(".partial")
+        tokenizer.save(partial)
+        partial.replace(self.tokenizer)
+
+    def describe_data(self, corpus: Corpus, examples: dict[str, int]) -> None:
+        """Writes down what the run is trained on; `examples` are the sizes of its parts."""
+        description = {"name": corpus.name, "class_names": corpus.class_names, "examples": examples}
+        write_json(self.data, description)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

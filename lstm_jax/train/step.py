@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from lstm_jax.classifier import TextClassifier
@@ -72,11 +73,11 @@ def init_state(
     )
 
 
-def example_losses(logits: Logits, labels: Array) -> Float[Array, "B"]:
+def example_losses(logits: Logits, labels: ArrayLike) -> Float[Array, "B"]:
     """Cross-entropy in nats of each example, and for one logit the binary cross-entropy."""
     if logits.shape[-1] == 1:
-        return optax.sigmoid_binary_cross_entropy(logits[:, 0], labels)
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return optax.sigmoid_binary_cross_entropy(logits[:, 0], jnp.asarray(labels))
+    return optax.softmax_cross_entropy_with_integer_labels(logits, jnp.asarray(labels))
 
 
 def predicted_labels(logits: Logits) -> Array:
@@ -135,7 +136,7 @@ def train_step(
         ema=ema,
         totals=jax.tree.map(jnp.add, state.totals, sums),
     )
-    return new_state, {"loss": loss, "norm": optax.global_norm(gradients)}
+    return new_state, {"loss": loss, "norm": optax.tree.norm(gradients)}
 
 
 @partial(jax.jit, static_argnames="model")

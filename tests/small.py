@@ -1,0 +1,56 @@
+"""A corpus and settings small enough to train in a second or two."""
+
+from pathlib import Path
+
+import numpy as np
+
+from lstm_jax.classifier import ModelConfig
+from lstm_jax.text import Corpus, Examples
+from lstm_jax.train.config import Config, OptimizerConfig, TextConfig, TrainConfig
+
+WORDS = ("good", "bad", "film", "plot", "very", "slow", "the", "a", "scene", "music")
+
+
+def corpus(train: int = 100, test: int = 30, classes: int = 2, seed: int = 0) -> Corpus:
+    """Texts of 1 to 30 words in which one word decides the class."""
+    rng = np.random.default_rng(seed)
+
+    def examples(count: int) -> Examples:
+        labels = np.arange(count, dtype=np.int32) % classes
+        texts = []
+        for label in labels:
+            words = list(rng.choice(WORDS[2:], rng.integers(1, 30)))
+            words.insert(rng.integers(len(words) + 1), f"verdict{label}")
+            texts.append(" ".join(words))
+        return Examples(texts, labels)
+
+    names = tuple(f"class {n}" for n in range(classes))
+    return Corpus("small", examples(train), examples(test), names)
+
+
+CONFIG = Config(
+    name="small",
+    text=TextConfig(max_length=24, vocabulary_size=50),
+    model=ModelConfig(
+        embedding_size=8,
+        hidden_size=8,
+        embedding_scale=0.5,
+        token_dropout=0.1,
+        output_dropout=0.1,
+    ),
+    optimizer=OptimizerConfig(learning_rate=0.03, schedule="cosine", warmup_steps=2),
+    train=TrainConfig(
+        epochs=5,
+        batch_size=8,
+        buckets=2,
+        validation_fraction=0.2,
+        ema_decay=0.9,
+        checkpoint_every=5,
+        log_every=2,
+    ),
+)
+
+
+def lines(path: Path) -> list[str]:
+    """The lines of a text file."""
+    return path.read_text().splitlines()

@@ -1,0 +1,53 @@
+"""Eight devices compute what one does."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+TESTS = Path(__file__).parent
+
+PROGRAM = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+import jax, small
+from rich.console import Console
+from lstm_jax.train import loop
+config = replace(small.CONFIG, train=replace(small.CONFIG.train, batch_size=12, log_every=1))
+quiet = Console(quiet=True)
+result = loop.train(config, small.corpus(), Path(sys.argv[1]), command="", console=quiet)
+print(json.dumps({"devices": len(jax.devices()), **result}))
+"""
+
+
+def run(path: Path, devices: int) -> tuple[dict, list[dict]]:
+    environment = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
+    }
+    command = [sys.executable, "-c", PROGRAM, str(path)]
+    output = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    records = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return json.loads(output.splitlines()[-1]), records
+
+
+def test_eight_devices_have_the_losses_of_one_and_count_each_example_once(tmp_path):
+    one, one_records = run(tmp_path / "one", 1)
+    eight, eight_records = run(tmp_path / "eight", 8)
+    assert (one["devices"], eight["devices"]) == (1, 8)
+    losses = [
+        [r["loss"] for r in records if "loss" in r] for records in (one_records, eight_records)
+    ]
+    assert len(losses[0]) == one["steps"]
+    np.testing.assert_allclose(losses[1], losses[0], atol=1e-5)
+    for name in ("validation_loss", "test_loss", "test_accuracy"):
+        assert eight[name] == pytest.approx(one[name], abs=1e-5)
+    assert eight["test_examples"] == one["test_examples"] == 30

@@ -1,0 +1,75 @@
+"""The house itself: imports go one way, and files stay small."""
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "lstm_jax"
+# Each may import those before it in the list, and itself.
+FLOORS = [
+    *("shapes", "cell", "recurrence", "kernels.scan", "kernels.xla", "kernels", "lstm"),
+    *("layers", "classifier", "text", "train.config", "train.folder", "train.optimizer"),
+    *("train.metrics", "train.step", "train.prediction", "train.checkpoints", "train.report"),
+    *("train.loop", "run", "cli", "__main__"),
+]
+FREE = {"text", "shapes"}  # stand on the ground: they import nothing of ours
+
+
+def floor_of(module: str) -> str:
+    """The floor that a dotted module name (without `lstm_jax.`) belongs to."""
+    return "text" if module.split(".")[0] == "text" else module
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of ours, without `lstm_jax.`, that a file imports, and those of others."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+            if node.module in ("lstm_jax", "lstm_jax.kernels", "lstm_jax.text"):
+                modules = [f"{node.module}.{alias.name}" for alias in node.names]
+                found |= {
+                    m
+                    for m in modules
+                    if (PACKAGE.parent / m.replace(".", "/")).with_suffix(".py").exists()
+                }
+    return found
+
+
+def is_module(name: str) -> bool:
+    """Whether a dotted name is one of our files, and not a name in one."""
+    return (PACKAGE.parent / (name.replace(".", "/") + ".py")).exists()
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__")
+        yield name.rstrip("."), path
+
+
+def test_imports_go_one_way():
+    for name, path in modules():
+        if not name or name == "train":
+            continue
+        floor = floor_of(name)
+        for imported in imports(path):
+            if not imported.startswith("lstm_jax."):
+                continue
+            target = floor_of(imported.removeprefix("lstm_jax."))
+            if target == floor:
+                continue
+            assert floor not in FREE, f"{name} imports {imported}"
+            assert target in FLOORS[: FLOORS.index(floor)], f"{name} imports {imported}"
+
+
+def test_text_imports_no_jax():
+    for name, path in modules():
+        if floor_of(name) == "text":
+            heavy = {m for m in imports(path) if m.split(".")[0] in ("jax", "flax", "optax")}
+            assert not heavy, f"{name} imports {heavy}"
+
+
+def test_no_file_is_over_400_lines():
+    for name, path in modules():
+        assert len(path.read_text().splitlines()) <= 400, name

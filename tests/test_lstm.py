@@ -1,0 +1,331 @@
+"""The recurrence: every implementation against the oracle, every argument's gradient included."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lstm_jax
+from lstm_jax import Bidirectional, LSTMParams, LSTMState, bidirectional_lstm, init_lstm, lstm
+
+IMPLEMENTATIONS = lstm_jax.implementations()
+# B, T, D, H: ordinary, single, empty and odd ones.
+SHAPES = [(4, 9, 5, 7), (1, 1, 1, 1), (5, 2, 3, 33), (3, 0, 2, 4), (0, 3, 2, 4), (2, 17, 1, 3)]
+
+implementations = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
+
+
+def problem(B, T, D, H, seed=0):
+    """Parameters, inputs, lengths (0 and T among them where there is room) and a first state."""
+    rng = np.random.default_rng(seed)
+    params = init_lstm(jax.random.key(seed), D, H)
+    params = params._replace(bias=jnp.asarray(rng.normal(size=4 * H), jnp.float32))
+    inputs = jnp.asarray(rng.normal(size=(B, T, D)), jnp.float32)
+    lengths = rng.integers(0, T + 1, B)
+    lengths[: min(B, 2)] = [T, 0][: min(B, 2)]
+    state = LSTMState(*jnp.asarray(rng.normal(size=(2, B, H)), jnp.float32))
+    return params, inputs, jnp.asarray(lengths, jnp.int32), state
+
+
+def weighted_sum(outputs, state, rng):
+    """A loss that depends on each number of the results in a way of its own."""
+    weights = [rng.normal(size=array.shape) for array in (outputs, *state)]
+    pairs = zip(weights, (outputs, *state), strict=True)
+    return sum((weight * array).sum() for weight, array in pairs)
+
+
+@implementations
+@directions
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_outputs_and_state_equal_the_reference(implementation, reverse, shape):
+    params, inputs, lengths, state = problem(*shape)
+    outputs, final = lstm(
+        params,
+        inputs,
+        lengths=lengths,
+        initial_state=state,
+        reverse=reverse,
+        implementation=implementation,
+    )
+    expected = reference.lstm(*params, inputs, np.asarray(lengths), *state, reverse=reverse)
+    for array, wanted in zip((outputs, *final), expected, strict=True):
+        np.testing.assert_allclose(array, wanted, atol=2e-6)
+
+
+@implementations
+@directions
+def test_gradients_of_every_argument_equal_finite_differences(implementation, reverse):
+    params, inputs, lengths, state = problem(3, 4, 2, 3)
+    lengths = jnp.asarray([4, 0, 2], jnp.int32)
+
+    def loss(params, inputs, state):
+        outputs, final = lstm(
+            params,
+            inputs,
+            lengths=lengths,
+            initial_state=state,
+            reverse=reverse,
+            implementation=implementation,
+        )
+        return weighted_sum(outputs, final, np.random.default_rng(1))
+
+    gradients = jax.tree.leaves(jax.grad(loss, argnums=(0, 1, 2))(params, inputs, state))
+    arrays = [np.asarray(array, np.float64) for array in (*params, inputs, *state)]
+
+    def reference_loss(*arrays):
+        *weights, inputs, hidden, cell = arrays
+        outputs, *final = reference.lstm(
+            *weights, inputs, np.asarray(lengths), hidden, cell, reverse
+        )
+        return weighted_sum(outputs, final, np.random.default_rng(1))
+
+    for n, gradient in enumerate(gradients):
+        numerical = reference.numerical_gradient(
+            lambda array, n=n: reference_loss(*arrays[:n], array, *arrays[n + 1 :]), arrays[n]
+        )
+        np.testing.assert_allclose(gradient, numerical, atol=2e-5, rtol=1e-4)
+
+
+@implementations
+@directions
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_gradients_equal_those_of_the_plain_scan_in_float64(implementation, reverse, shape):
+    def gradients(arguments, implementation):
+        params, inputs, lengths, state = arguments
+
+        def loss(params, inputs, state):
+            results = lstm(
+                params,
+                inputs,
+                lengths=lengths,
+                initial_state=state,
+                reverse=reverse,
+                implementation=implementation,
+            )
+            return weighted_sum(*results, np.random.default_rng(1))
+
+        return jax.grad(loss, argnums=(0, 1, 2))(params, inputs, state)
+
+    arguments = problem(*shape)
+    found = gradients(arguments, implementation)
+    with jax.enable_x64(True):
+        exact = jax.tree.map(
+            lambda a: jnp.asarray(a, jnp.float64) if a.dtype == jnp.float32 else a, arguments
+        )
+        wanted = gradients(exact, "scan")
+    for array, expected in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        scale = max(np.abs(expected).max(initial=0), 1.0)
+        np.testing.assert_allclose(array, expected, atol=3e-6 * scale)
+
+
+@implementations
+@directions
+def test_pytorch_agrees(implementation, reverse, rng):
+    torch = pytest.importorskip("torch")
+    B, T, D, H = 3, 8, 4, 6
+    module = torch.nn.LSTM(D, H, batch_first=True)
+    weights = [p.detach().numpy() for p in module.parameters()]
+    params = LSTMParams(weights[0].T, weights[1].T, weights[2] + weights[3])
+    inputs = rng.normal(size=(B, T, D)).astype(np.float32)
+    tensor = torch.tensor(inputs, requires_grad=True)
+    expected, (hidden, cell) = module(torch.flip(tensor, [1]) if reverse else tensor)
+    expected = torch.flip(expected, [1]) if reverse else expected
+    cotangent = rng.normal(size=(B, T, H)).astype(np.float32)
+    expected.backward(torch.tensor(cotangent))
+
+    def run(params, inputs):
+        outputs, state = lstm(params, inputs, reverse=reverse, implementation=implementation)
+        return outputs, state
+
+    (outputs, state), pullback = jax.vjp(run, LSTMParams(*map(jnp.asarray, params)), inputs)
+    d_params, d_inputs = pullback((cotangent, jax.tree.map(jnp.zeros_like, state)))
+    np.testing.assert_allclose(outputs, expected.detach(), atol=1e-6)
+    np.testing.assert_allclose(state.hidden, hidden.detach()[0], atol=1e-6)
+    np.testing.assert_allclose(state.cell, cell.detach()[0], atol=1e-6)
+    np.testing.assert_allclose(d_inputs, tensor.grad, atol=1e-5)
+    torch_gradients = [p.grad.numpy() for p in module.parameters()]
+    np.testing.assert_allclose(d_params.input_kernel, torch_gradients[0].T, atol=1e-5)
+    np.testing.assert_allclose(d_params.recurrent_kernel, torch_gradients[1].T, atol=1e-5)
+    np.testing.assert_allclose(d_params.bias, torch_gradients[2], atol=1e-5)
+
+
+@implementations
+@directions
+def test_nan_in_the_padding_changes_nothing(implementation, reverse):
+    params, inputs, lengths, state = problem(4, 9, 5, 7)
+    padding = np.arange(9) >= np.asarray(lengths)[:, None]
+    poisoned = jnp.where(padding[..., None], jnp.nan, inputs)
+
+    def loss(params, inputs, state):
+        results = lstm(
+            params,
+            inputs,
+            lengths=lengths,
+            initial_state=state,
+            reverse=reverse,
+            implementation=implementation,
+        )
+        return weighted_sum(*results, np.random.default_rng(1)), results
+
+    grad = jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))
+    clean, found = grad(params, inputs, state), grad(params, poisoned, state)
+    jax.tree.map(np.testing.assert_array_equal, clean, found)
+    gradients, (outputs, _) = found
+    np.testing.assert_array_equal(np.asarray(gradients[1])[padding], 0)
+    np.testing.assert_array_equal(np.asarray(outputs)[padding], 0)
+
+
+@implementations
+@settings(max_examples=10, deadline=None)
+@given(cut=st.integers(0, 9))
+def test_two_chunks_with_the_state_carried_equal_one_run(implementation, cut):
+    params, inputs, _, state = problem(4, 9, 5, 7)
+    whole, final = lstm(params, inputs, initial_state=state, implementation=implementation)
+    first, carried = lstm(
+        params, inputs[:, :cut], initial_state=state, implementation=implementation
+    )
+    second, last = lstm(
+        params, inputs[:, cut:], initial_state=carried, implementation=implementation
+    )
+    np.testing.assert_allclose(np.concatenate([first, second], 1), whole, atol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), last, final)
+
+
+@implementations
+def test_backward_equals_forward_over_each_flipped_sequence(implementation):
+    params, inputs, lengths, _ = problem(4, 9, 5, 7)
+    outputs, final = lstm(
+        params, inputs, lengths=lengths, reverse=True, implementation=implementation
+    )
+    for n, length in enumerate(np.asarray(lengths)):
+        flipped = inputs[n : n + 1, :length][:, ::-1]
+        expected, state = lstm(params, flipped, implementation=implementation)
+        np.testing.assert_allclose(outputs[n, :length], expected[0, ::-1], atol=1e-6)
+        np.testing.assert_allclose(final.hidden[n], state.hidden[0], atol=1e-6)
+
+
+@implementations
+def test_vmap_equals_a_loop(implementation):
+    params, inputs, lengths, _ = problem(4, 9, 5, 7)
+    stacked = jnp.stack([inputs, 2 * inputs])
+
+    def run(inputs):
+        return lstm(params, inputs, lengths=lengths, implementation=implementation)[0]
+
+    expected = [run(one) for one in stacked]
+    np.testing.assert_allclose(jax.vmap(run)(stacked), expected, atol=1e-6)
+    gradient = jax.vmap(jax.grad(lambda x: (run(x) ** 2).sum()))(stacked)
+    expected = [jax.grad(lambda x: (run(x) ** 2).sum())(one) for one in stacked]
+    np.testing.assert_allclose(gradient, expected, atol=1e-5)
+
+
+@implementations
+def test_bidirectional_is_both_directions(implementation):
+    params, inputs, lengths, state = problem(4, 9, 5, 7)
+    backward_params = init_lstm(jax.random.key(9), 5, 7)
+    both, states = bidirectional_lstm(
+        Bidirectional(params, backward_params),
+        inputs,
+        lengths=lengths,
+        initial_state=Bidirectional(state, state),
+        implementation=implementation,
+    )
+    for direction, parameters, reverse in (
+        ("forward", params, False),
+        ("backward", backward_params, True),
+    ):
+        outputs, final = lstm(
+            parameters,
+            inputs,
+            lengths=lengths,
+            initial_state=state,
+            reverse=reverse,
+            implementation=implementation,
+        )
+        np.testing.assert_array_equal(getattr(both, direction), outputs)
+        np.testing.assert_array_equal(getattr(states, direction).hidden, final.hidden)
+        np.testing.assert_array_equal(getattr(states, direction).cell, final.cell)
+
+
+def test_scan_has_forward_mode_and_second_derivatives():
+    params, inputs, lengths, state = problem(3, 5, 2, 3)
+
+    def loss(inputs):
+        return lstm(params, inputs, lengths=lengths, initial_state=state, implementation="scan")[
+            0
+        ].sum()
+
+    with jax.enable_x64(True):
+        inputs = jnp.asarray(inputs, jnp.float64)
+        tangent = jnp.ones_like(inputs)
+        _, forward = jax.jvp(loss, (inputs,), (tangent,))
+        np.testing.assert_allclose(forward, jax.grad(loss)(inputs).sum(), rtol=1e-9)
+        hessian_product = jax.jvp(jax.grad(loss), (inputs,), (tangent,))[1]
+        step = 1e-5
+        numerical = (
+            jax.grad(loss)(inputs + step * tangent) - jax.grad(loss)(inputs - step * tangent)
+        ) / (2 * step)
+        np.testing.assert_allclose(hessian_product, numerical, atol=1e-8)
+
+
+@implementations
+def test_float64_is_computed_in_float64(implementation):
+    with jax.enable_x64(True):
+        arguments = problem(4, 9, 5, 7)
+        params, inputs, lengths, state = jax.tree.map(
+            lambda a: jnp.asarray(a, jnp.float64) if a.dtype == jnp.float32 else a, arguments
+        )
+        outputs, final = lstm(
+            params,
+            inputs,
+            lengths=lengths,
+            initial_state=state,
+            implementation=implementation,
+        )
+        expected = reference.lstm(*params, inputs, np.asarray(lengths), *state)
+        for array, wanted in zip((outputs, *final), expected, strict=True):
+            assert array.dtype == jnp.float64
+            np.testing.assert_allclose(array, wanted, atol=1e-13)
+
+
+def test_compiled_size_does_not_grow_with_time():
+    def size(time):
+        params, inputs, lengths, _ = problem(2, time, 3, 4)
+        gradient = jax.jit(jax.grad(lambda p: lstm(p, inputs, lengths=lengths)[0].sum()))
+        return len(gradient.lower(params).as_text())
+
+    assert (
+        size(1000) < 1.5 * size(10) + 1000 * 2 * 3 * 8 * 2
+    )  # the second term: the constant inputs
+
+
+BAD = {
+    "inputs must have shape": lambda p, x, n, s: lstm(p, x[..., :2]),
+    "inputs must be floating": lambda p, x, n, s: lstm(p, x.astype(jnp.int32)),
+    "params.recurrent_kernel must have shape": lambda p, x, n, s: lstm(
+        p._replace(recurrent_kernel=p.recurrent_kernel[:, :5]), x
+    ),
+    "lengths must have shape": lambda p, x, n, s: lstm(p, x, lengths=n[:2]),
+    "lengths must be integers": lambda p, x, n, s: lstm(p, x, lengths=n.astype(jnp.float32)),
+    "lengths must be between 0 and T = 9, got 10": lambda p, x, n, s: lstm(
+        p, x, lengths=jnp.array([1, 10, 2, 3])
+    ),
+    "lengths must be between 0 and T = 9, got -1": lambda p, x, n, s: lstm(
+        p, x, lengths=jnp.array([1, -1, 2, 3])
+    ),
+    "initial_state.hidden must have shape": lambda p, x, n, s: lstm(
+        p, x, initial_state=LSTMState(s.hidden[:1], s.cell)
+    ),
+    "implementation must be one of": lambda p, x, n, s: lstm(p, x, implementation="cudnn"),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_arguments_are_named(message):
+    with pytest.raises(ValueError) as caught:
+        BAD[message](*problem(4, 9, 5, 7))
+    assert str(caught.value).startswith(message)

@@ -1,0 +1,278 @@
+"""Corpora by name and from a user's own files: what is accepted, and what each mistake is told."""
+
+import csv
+import json
+import socket
+import time
+
+import numpy as np
+import pytest
+
+from lstm_jax.text import DataUnavailableError, Examples, builtin, imdb, load_corpus, sources
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a file into an empty folder and gives its path."""
+
+    def write_file(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write_file
+
+
+def fails(path, message, **arguments):
+    """The file is refused with a message that names it."""
+    with pytest.raises(ValueError, match=message) as error:
+        load_corpus(path, **arguments)
+    assert str(arguments.get("test_path", path)) in str(error.value)
+
+
+# A user's own files.
+
+
+def test_a_csv_gives_texts_and_labels_with_classes_in_alphabetical_order(write):
+    path = write("own.csv", "text,label\nfine,pos\nbad,neg\nso so,neutral\ngreat,pos\n")
+    corpus = load_corpus(path)
+    assert corpus.class_names == ("neg", "neutral", "pos")
+    assert corpus.train.texts == ["fine", "bad", "so so", "great"]
+    assert corpus.train.labels.tolist() == [2, 0, 1, 2]
+    assert corpus.train.labels.dtype == np.int32
+    assert (corpus.test, corpus.unlabelled, corpus.notice) == (None, [], None)
+    assert corpus.name == str(path)
+
+
+def test_whole_number_labels_are_ordered_by_number(write):
+    path = write("own.csv", "text,label\na,10\nb,9\nc,-1\n")
+    assert load_corpus(path).class_names == ("-1", "9", "10")
+    path = write("own.csv", "text,label\na,10\nb,9\nc,x\n")
+    assert load_corpus(path).class_names == ("10", "9", "x")
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize(("suffix", "delimiter"), [(".csv", ","), (".tsv", "\t")])
+def test_what_the_csv_module_writes_is_read_back(tmp_path, suffix, delimiter, line_end):
+    texts = [
+        "plain",
+        'quotes "inside"',
+        "a, comma\tand a tab",
+        "two\nlines\r\nand\n\nmore",
+        "naïve “café” 映画 🎬 \u2028 end",
+        "",
+        "long " * 50_000,
+    ]
+    with (tmp_path / f"own{suffix}").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter, lineterminator=line_end)
+        writer.writerow(["id", "label", "text"])
+        writer.writerows([number, number % 2, text] for number, text in enumerate(texts))
+    limit = csv.field_size_limit()
+    corpus = load_corpus(tmp_path / f"own{suffix}")
+    assert corpus.train.texts == texts
+    assert corpus.train.labels.tolist() == [0, 1, 0, 1, 0, 1, 0]
+    assert csv.field_size_limit() == limit
+
+
+def test_jsonl_gives_texts_and_labels(write):
+    records = [
+        {"review": "fine \u2028 film", "stars": 10, "more": None},
+        {"review": "bad", "stars": 2},
+        {"stars": "2", "review": ""},
+    ]
+    lines = [json.dumps(record, ensure_ascii=False) for record in records]
+    path = write("own.jsonl", "\n\r\n".join(lines))
+    corpus = load_corpus(path, text_column="review", label_column="stars")
+    assert corpus.train.texts == [record["review"] for record in records]
+    assert corpus.class_names == ("2", "10")
+    assert corpus.train.labels.tolist() == [1, 0, 0]
+
+
+def test_byte_order_marks_blank_lines_and_spaces_around_names_are_tolerated(write):
+    path = write("own.csv", "\ufefftext , label\n\na,x\n\n\nb, y \n")
+    assert load_corpus(path).class_names == ("x", "y")
+    path = write("own.jsonl", '\ufeff{"text": "a", "label": " x"}\n\n{"text": "b", "label": "y"}')
+    assert load_corpus(path).class_names == ("x", "y")
+
+
+def test_the_test_file_uses_the_classes_of_the_training_file(write):
+    train = write("train.csv", "text,label\na,x\nb,y\nc,z\n")
+    test = write("test.jsonl", '{"text": "d", "label": "z"}\n{"text": "e", "label": "z"}\n')
+    corpus = load_corpus(train, test_path=test)
+    assert corpus.class_names == ("x", "y", "z")
+    assert corpus.test is not None
+    assert corpus.test.texts == ["d", "e"]
+    assert corpus.test.labels.tolist() == [2, 2]
+    test.write_text('{"text": "d", "label": "z"}\n{"text": "e", "label": "new"}\n')
+    fails(
+        train, "line 2: label 'new', but the training file has only 'x', 'y', 'z'", test_path=test
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "empty, but a first line"),
+        ("\n\n", "empty, but a first line"),
+        ("text,label\n", "no rows"),
+        ("review,label\na,x\n", "line 1: 0 columns named 'text'.*columns are 'review', 'label'"),
+        ("text,stars\na,x\n", "line 1: 0 columns named 'label'"),
+        ("text,text,label\na,b,x\n", "line 1: 2 columns named 'text'"),
+        ("text,label\na,x\nb,\n", "line 3: empty 'label'"),
+        ('text,label\n"a\n\nb",x\nc,  \n', "line 5: empty 'label'"),
+        ("text,label\na, b,x\n", "line 2: 3 fields, but the first line names 2"),
+        ("text,label\na,x\nb\n", "line 3: 1 fields"),
+        ('text,label\na,x\n"b,y\n', "line 3: unexpected end of data; is a quote missing"),
+        ('text,label\n"b"c,y\n', "line 2: .*expected after.*is a quote missing"),
+        ("text,label\na,x\nb,x\n", "'x' is the only label"),
+        ("text,label\na,x\ncaf\u00e9,y\n".encode("latin-1"), "line 3: byte 0xe9 is not UTF-8"),
+        ("text,label\na,x\n".encode("utf-16"), "line 1: byte 0xff is not UTF-8"),
+    ],
+)
+def test_a_csv_is_told_what_is_wrong_and_on_which_line(write, content, message):
+    fails(write("own.csv", content), message)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "no rows"),
+        ('{"text": "a", "label": 1}\n{"text": "b", "label"\n', "line 2: not JSON"),
+        ('["a", 1]\n', "line 1: .*but an object is needed"),
+        ("\n" + "[" * 100_000, "line 2: not JSON"),
+        ('{"text": "a"}\n', "line 1: no 'label'; the keys are 'text'"),
+        ('{"label": "a"}\n', "line 1: no 'text'; the keys are 'label'"),
+        ('{"text": 5, "label": 1}\n', "line 1: 'text' is 5, but a string"),
+        ('{"text": "a", "label": null}\n', "line 1: 'label' is null, but a string or"),
+        ('{"text": "a", "label": true}\n', "line 1: 'label' is true"),
+        ('{"text": "a", "label": 0.5}\n', "line 1: 'label' is 0.5"),
+        ('{"text": "a", "label": ["x"]}\n', "line 1: 'label' is "),
+        ('{"text": "a", "label": 1}\n\n{"text": "a", "label": " "}\n', "line 3: empty 'label'"),
+        ('{"text": "\\ud83d", "label": 1}\n', "line 1: half a surrogate pair"),
+        ('{"text": "a", "label": 1}\n', "'1' is the only label"),
+        (b'{"text": "caf\xe9", "label": 1}\n', "line 1: byte 0xe9 is not UTF-8"),
+    ],
+)
+def test_a_jsonl_is_told_what_is_wrong_and_on_which_line(write, content, message):
+    fails(write("own.jsonl", content), message)
+
+
+def test_names_and_paths_that_are_not_there_are_told_what_is_allowed(write, tmp_path):
+    for name in ("imbd", "missing.csv", "missing.tar.gz", tmp_path / "missing", "~/missing.tsv"):
+        with pytest.raises(ValueError, match=r"name: .*but one of 'auto', 'imdb', 'builtin'"):
+            load_corpus(name)
+    with pytest.raises(ValueError, match=r"name: .*notes\.txt.*ends in one of \.csv, \.tsv"):
+        load_corpus(write("notes.txt", "hello"))
+    train = write("train.csv", "text,label\na,x\nb,y\n")
+    with pytest.raises(ValueError, match=r"test_path: no file at 'missing\.csv'"):
+        load_corpus(train, test_path="missing.csv")
+    with pytest.raises(ValueError, match=r"notes\.txt: its name has to end in"):
+        load_corpus(train, test_path=tmp_path / "notes.txt")
+    with pytest.raises(ValueError, match=r"test_path: 'a\.csv', but it goes only with"):
+        load_corpus("builtin", test_path="a.csv")
+    with pytest.raises(ValueError, match="both 'label', but two are needed"):
+        load_corpus(train, text_column="label")
+    with pytest.raises(ValueError, match="no reviews in aclImdb/train/neg"):
+        load_corpus(tmp_path)
+
+
+# The built-in corpus, and the choice.
+
+
+@pytest.fixture
+def small_builtin(monkeypatch):
+    monkeypatch.setattr(sources, "BUILTIN_TRAIN", 60)
+    monkeypatch.setattr(sources, "BUILTIN_TEST", 40)
+
+
+def test_the_builtin_corpora_are_the_same_each_time_and_share_no_seed(small_builtin):
+    for name, names in (("builtin", builtin.CLASS_NAMES), ("builtin5", builtin.FIVE_CLASS_NAMES)):
+        first, second = load_corpus(name), load_corpus(name)
+        assert (len(first.train), len(first.test)) == (60, 40)
+        assert first.class_names == tuple(names)
+        assert first.train.texts == second.train.texts
+        assert set(first.train.labels.tolist()) == set(range(len(names)))
+        assert first.train.texts[:40] != first.test.texts
+        assert first.notice is None
+
+
+@pytest.fixture
+def nothing_prepared(monkeypatch, tmp_path):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nothing"))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def check_fallback():
+    """In ten seconds: "auto" gives the built-in corpus and says so, "imdb" refuses."""
+    start = time.monotonic()
+    corpus = load_corpus("auto")
+    assert time.monotonic() - start < 10
+    assert corpus.name == "builtin"
+    assert len(corpus.train) == 60
+    assert corpus.notice is not None
+    assert corpus.notice.startswith("NOT THE REAL DATA")
+    for way_out in ("TFDS_DATA_DIR", "aclImdb_v1.tar.gz", imdb.ARCHIVE_URL):
+        assert way_out in corpus.notice
+    with pytest.raises(DataUnavailableError, match="TFDS_DATA_DIR"):
+        load_corpus("imdb")
+    return corpus.notice
+
+
+def refuse(*_, **__):
+    raise socket.gaierror(-2, "Name or service not known")
+
+
+def test_without_name_look_up_auto_falls_back(nothing_prepared, small_builtin, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert "out of reach: <urlopen error [Errno -2] Name or" in check_fallback()
+
+
+def test_with_an_address_that_never_answers_auto_falls_back_in_time(
+    nothing_prepared, small_builtin, monkeypatch
+):
+    # A server that takes the connection and stays silent.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/aclImdb_v1.tar.gz"
+        monkeypatch.setattr(imdb, "ARCHIVE_URL", url)
+        start = time.monotonic()
+        assert load_corpus("auto").name == "builtin"
+        assert time.monotonic() - start < 10
+
+
+def test_a_name_look_up_that_hangs_does_not_hold_auto_up(
+    nothing_prepared, small_builtin, monkeypatch
+):
+    released = time.monotonic() + 5
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_, **__: time.sleep(released - time.monotonic()) or refuse()
+    )
+    monkeypatch.setattr(imdb, "PROBE_SECONDS", 0.3)
+    assert "gave no answer in 0.3 seconds" in check_fallback()
+    assert time.monotonic() < released
+
+
+def test_an_unroutable_address_makes_auto_fall_back(nothing_prepared, small_builtin, monkeypatch):
+    monkeypatch.setattr(imdb, "ARCHIVE_URL", "http://192.0.2.1/aclImdb_v1.tar.gz")
+    monkeypatch.setattr(imdb, "PROBE_SECONDS", 1.0)
+    check_fallback()
+
+
+def test_an_empty_data_dir_counts_more_than_the_environment(
+    nothing_prepared, tmp_path, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(imdb, "why_unreachable", lambda *_: asked.append(1) or "no network")
+    with pytest.raises(FileNotFoundError, match=r"not prepared in .*elsewhere, and no network"):
+        load_corpus("imdb", data_dir=tmp_path / "elsewhere")
+    assert asked == [1]
+
+
+def test_examples_can_be_picked():
+    examples = Examples(["a", "b", "c"], np.array([0, 1, 0], np.int32))
+    picked = examples.take(np.array([2, 0, 2]))
+    assert picked.texts == ["c", "a", "c"]
+    assert picked.labels.tolist() == [0, 0, 0]
+    assert len(picked) == 3
+    with pytest.raises(ValueError, match=r"labels: of shape \(1,\), but \(2,\)"):
+        Examples(["a", "b"], np.array([0], np.int32))

@@ -1,0 +1,344 @@
+"""Training: steps, resuming, selection, what a run leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+import pytest
+import small
+from rich.console import Console
+
+import lstm_jax
+from lstm_jax.classifier import TextClassifier
+from lstm_jax.text import Batch, evaluation_batches
+from lstm_jax.train import loop
+from lstm_jax.train.config import Config, OptimizerConfig, TrainConfig
+from lstm_jax.train.optimizer import make_optimizer, make_schedule
+from lstm_jax.train.report import read_metrics
+from lstm_jax.train.step import (
+    example_losses,
+    init_state,
+    predict_step,
+    predicted_labels,
+    train_step,
+)
+
+QUIET = Console(quiet=True)
+TESTS = Path(__file__).parent
+
+
+def train(path, config=small.CONFIG, corpus=None, **options):
+    corpus = small.corpus() if corpus is None else corpus
+    return loop.train(config, corpus, path, command="test", console=QUIET, **options)
+
+
+def weights(path):
+    """The final parameters of a run, as NumPy arrays by name."""
+    params = ocp.StandardCheckpointer().restore((path / "weights").absolute())
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {jax.tree_util.keystr(key): np.asarray(leaf) for key, leaf in leaves}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run and its result."""
+    path = tmp_path_factory.mktemp("runs") / "finished"
+    return path, train(path)
+
+
+def test_it_learns(finished):
+    _, result = finished
+    assert result["test_accuracy"] >= 0.9
+    assert result["validation_accuracy"] >= 0.9
+    assert result["test_examples"] == 30
+    assert result["validation_examples"] == 20
+
+
+def test_a_run_folder_holds_all_there_is_to_know(finished):
+    path, result = finished
+    assert Config.load(path / "config.json") == small.CONFIG
+    data = json.loads((path / "data.json").read_text())
+    assert data["examples"] == {"train": 80, "validation": 20, "test": 30}
+    assert data["class_names"] == ["class 0", "class 1"]
+    assert json.loads((path / "result.json").read_text()) == result
+    assert {"seed", "minutes", "versions", "machine", "command"} <= set(result)
+    assert (path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list(path.glob("events.out.tfevents.*"))
+    steps = [record["step"] for record in read_metrics(path / "metrics.jsonl")]
+    assert steps == sorted(steps)
+    epochs = [r for r in read_metrics(path / "metrics.jsonl") if "epoch" in r]
+    assert [record["epoch"] for record in epochs] == [1, 2, 3, 4, 5]
+    assert epochs[-1]["step"] == result["steps"]
+    assert len(list((path / "checkpoints").iterdir())) == small.CONFIG.train.keep_checkpoints
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(finished, tmp_path):
+    path, _ = finished
+    train(tmp_path / "again")
+    train(tmp_path / "other", replace(small.CONFIG, seed=1))
+    first, again, other = weights(path), weights(tmp_path / "again"), weights(tmp_path / "other")
+    for name in first:
+        np.testing.assert_array_equal(first[name], again[name], err_msg=name)
+    assert any(not np.array_equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize("stop_at", [7, 22])
+def test_a_run_broken_off_anywhere_goes_on_to_the_same_bits(
+    finished, tmp_path, monkeypatch, stop_at
+):
+    path, result = finished
+    count = 0
+
+    def stopping(*arguments):
+        nonlocal count
+        count += 1
+        if count > stop_at:
+            raise KeyboardInterrupt
+        return train_step(*arguments)
+
+    monkeypatch.setattr(loop, "train_step", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run")
+    monkeypatch.undo()
+    resumed = train(tmp_path / "run", resume=True)
+    expected, found = weights(path), weights(tmp_path / "run")
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    assert resumed["test_loss"] == result["test_loss"]
+    timed = ("seconds", "examples_per_second")
+    histories = [
+        [
+            {name: value for name, value in record.items() if name not in timed}
+            for record in read_metrics(run / "metrics.jsonl")
+        ]
+        for run in (path, tmp_path / "run")
+    ]
+    assert histories[0] == histories[1]
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+import small
+from lstm_jax.train import loop
+from lstm_jax.train.step import train_step
+count = 0
+def slow(*arguments):
+    global count
+    count += 1
+    if count > 13:
+        print("ready", flush=True)
+        time.sleep(60)
+    return train_step(*arguments)
+loop.train_step = slow
+loop.train(small.CONFIG, small.corpus(), Path(sys.argv[1]), command="test")
+"""
+
+
+def test_a_killed_process_goes_on_to_the_same_bits(finished, tmp_path):
+    path, _ = finished
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path / "run")],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("ready"):
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    process.stdout.close()
+    assert not (tmp_path / "run" / "result.json").exists()
+    train(tmp_path / "run", resume=True)
+    expected, found = weights(path), weights(tmp_path / "run")
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_a_finished_run_is_not_trained_again(finished):
+    path, result = finished
+    before = time.monotonic()
+    assert train(path, resume=True) == result
+    assert time.monotonic() - before < 1
+
+
+def test_a_run_is_never_overwritten(finished, tmp_path):
+    path, _ = finished
+    with pytest.raises(ValueError, match="holds a finished run; give --resume"):
+        train(path)
+    other = replace(small.CONFIG, optimizer=OptimizerConfig(learning_rate=0.5))
+    with pytest.raises(ValueError, match=r"optimizer.learning_rate: 0.03, not 0.5"):
+        train(path, other, resume=True)
+    (tmp_path / "mine.txt").write_text("not a run")
+    with pytest.raises(ValueError, match="is not empty, and holds no run"):
+        train(tmp_path)
+
+
+def test_resuming_on_other_data_is_refused(tmp_path, monkeypatch):
+    def stopping(*_):
+        raise KeyboardInterrupt
+
+    config = replace(small.CONFIG, train=replace(small.CONFIG.train, checkpoint_every=1))
+    steps = iter([train_step, stopping])
+    monkeypatch.setattr(loop, "train_step", lambda *a: next(steps)(*a))
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", config)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="the data, tokenizer, seed"):
+        train(tmp_path / "run", config, small.corpus(seed=5), resume=True)
+
+
+def test_more_classes_are_learnt_and_predicted(tmp_path):
+    corpus = small.corpus(train=200, test=50, classes=5)
+    config = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=10))
+    result = train(tmp_path / "run", config, corpus)
+    assert result["test_accuracy"] >= 0.9
+    assert corpus.test is not None
+    found = lstm_jax.load(tmp_path / "run").predict(corpus.test.texts)
+    assert found.shape == (50, 5)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-6)
+    assert (found.argmax(1) == corpus.test.labels).mean() == pytest.approx(result["test_accuracy"])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    config = replace(small.CONFIG, optimizer=OptimizerConfig(learning_rate=1e38, clip_norm=None))
+    with pytest.raises(FloatingPointError, match="not finite at step"):
+        train(tmp_path / "run", config)
+
+
+def test_without_validation_the_last_weights_are_kept(tmp_path):
+    config = replace(
+        small.CONFIG, train=TrainConfig(epochs=1, batch_size=8, validation_fraction=0.0)
+    )
+    result = train(tmp_path / "run", config)
+    assert "validation_accuracy" not in result
+    data = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert data["examples"]["train"] == 100
+
+
+def test_the_validation_texts_do_not_reach_the_vocabulary(finished, tmp_path):
+    corpus = small.corpus()
+    unique = [f"{text} unique{n}" for n, text in enumerate(corpus.train.texts)]
+    corpus = replace(corpus, train=replace(corpus.train, texts=unique))
+    train(
+        tmp_path / "run",
+        replace(
+            small.CONFIG,
+            text=replace(small.CONFIG.text, vocabulary_size=1000),
+            train=replace(small.CONFIG.train, epochs=1),
+        ),
+        corpus,
+    )
+    vocabulary = json.loads((tmp_path / "run" / "tokenizer.json").read_text())["model"]["vocab"]
+    assert sum(word.startswith("unique") for word in vocabulary) == 80
+
+
+# One step.
+
+
+def a_batch(rng, rows=6, width=5):
+    return Batch(
+        tokens=rng.integers(1, 20, (rows, width)).astype(np.int32),
+        lengths=rng.integers(1, width + 1, rows).astype(np.int32),
+        labels=rng.integers(0, 2, rows).astype(np.int32),
+        weights=np.ones(rows, np.float32),
+        index=np.arange(rows, dtype=np.int32),
+    )
+
+
+def a_model(**changes):
+    config = replace(small.CONFIG.model, token_dropout=0.0, output_dropout=0.0, **changes)
+    return TextClassifier(config, 20)
+
+
+def test_filler_rows_do_not_change_the_step(rng):
+    model, batch = a_model(), a_batch(rng)
+    optimizer = make_optimizer(OptimizerConfig(), 10)
+    filled = Batch(*(np.concatenate([array, array[:3]]) for array in batch))
+    filled = filled._replace(weights=np.array([1] * 6 + [0] * 3, np.float32))
+    results = []
+    for one in (batch, filled):
+        state = init_state(model, optimizer, 0, keep_ema=True, keep_best=False)
+        results.append(train_step(model, optimizer, 0.9, state, one))
+    (state, of_step), (filled_state, of_filled) = results
+    np.testing.assert_allclose(of_step["loss"], of_filled["loss"], rtol=1e-6)
+    np.testing.assert_allclose(of_step["norm"], of_filled["norm"], rtol=1e-5)
+    assert float(filled_state.totals.examples) == 6
+    np.testing.assert_allclose(state.totals.loss, filled_state.totals.loss, rtol=1e-6)
+
+
+def test_one_compilation_per_bucket(tmp_path):
+    compiled, predicted = train_step._cache_size(), predict_step._cache_size()
+    train(tmp_path / "run")
+    assert train_step._cache_size() - compiled == small.CONFIG.train.buckets
+    # Validation and test texts each have buckets of their own.
+    assert predict_step._cache_size() - predicted <= 2 * small.CONFIG.train.buckets
+
+
+def test_ema_follows_the_weights(rng):
+    model, batch = a_model(), a_batch(rng)
+    optimizer = make_optimizer(OptimizerConfig(), 10)
+    state = init_state(model, optimizer, 0, keep_ema=True, keep_best=False)
+    ema = np.asarray(state.params["head"]["kernel"])
+    for step in range(4):
+        state, _ = train_step(model, optimizer, 0.5, state, batch)
+        decay = min(0.5, (1 + step) / (10 + step))
+        ema = decay * ema + (1 - decay) * np.asarray(state.params["head"]["kernel"])
+    np.testing.assert_allclose(state.evaluated["head"]["kernel"], ema, rtol=1e-5)
+
+
+def test_weight_decay_decays_kernels_and_spares_biases():
+    config = OptimizerConfig(learning_rate=0.1, weight_decay=0.5)
+    optimizer = make_optimizer(config, 10)
+    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+    updated = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(updated["kernel"], 1 - 0.1 * 0.5)
+    np.testing.assert_allclose(updated["bias"], 1)
+
+
+def test_schedule_rises_then_falls_to_zero():
+    config = OptimizerConfig(learning_rate=0.1, schedule="cosine", warmup_steps=10)
+    schedule = make_schedule(config, 100)
+    assert float(schedule(0)) == 0
+    assert float(schedule(10)) == pytest.approx(0.1)
+    assert float(schedule(55)) == pytest.approx(0.05)
+    assert float(schedule(100)) == pytest.approx(0, abs=1e-9)
+
+
+def test_binary_and_softmax_losses_agree(rng):
+    logits, labels = rng.normal(size=(5, 1)), rng.integers(0, 2, 5)
+    two = np.concatenate([np.zeros((5, 1)), logits], 1)
+    binary, softmax = (example_losses(jnp.asarray(x), labels) for x in (logits, two))
+    np.testing.assert_allclose(binary, softmax, rtol=1e-5)
+    np.testing.assert_array_equal(*(predicted_labels(jnp.asarray(x)) for x in (logits, two)))
+
+
+def test_every_example_is_predicted_once_whatever_the_buckets(rng, finished):
+    path, _ = finished
+    run, corpus = lstm_jax.load(path), small.corpus()
+    texts = corpus.train.texts[:37]
+    together = run.predict(texts)
+    one_by_one = np.concatenate([run.predict([text]) for text in texts])
+    np.testing.assert_allclose(together, one_by_one, atol=1e-6)
+    sequences = run.tokenizer.encode_batch(texts)
+    batches = list(
+        evaluation_batches(
+            sequences, None, batch_size=5, padding=run.config.text.padding, buckets=3
+        )
+    )
+    assert sum(batch.weights.sum() for batch in batches) == 37
