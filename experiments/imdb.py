@@ -3,8 +3,8 @@
     python -m experiments.imdb                  the bidirectional stack, preset `bilstm`
     python -m experiments.imdb article          the article's experiment
 
-With `--seeds 0 1 2 --record` a preset leaves experiments/results/PRESET.json: accuracy on the test
-reviews and minutes for each seed, with command, machine, versions and date.
+With `--seeds 0 1 2 --record experiments/results/PRESET.json` accuracy and minutes of each seed are
+kept, with command, machine, versions and date.
 """
 
 import datetime
@@ -76,7 +76,6 @@ OTHERS = (
     ("TF-IDF bigrams + logistic regression", 0.907),
     ("NB-weighted trigrams + logistic regression", 0.9175),
 )
-RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,8 @@ class Experiment:
     """The folder in which each run gets a folder of its own."""
     resume: bool = False
     """Go on with runs that are there, and start those that are not."""
-    record: bool = False
-    """Write experiments/results/PRESET.json from these runs."""
+    record: Path | None = None
+    """Write accuracy and minutes of these runs, and how they were made, into this JSON file."""
 
 
 def main() -> None:
@@ -131,11 +130,8 @@ def run(experiment: Experiment) -> None:
     console.print(comparison(corpus, results))
     console.print(f'Try it: python -m lstm_jax predict {folder} "A film I will not forget."')
     if experiment.record:
-        if corpus.name != "imdb":
-            raise ValueError(f"record is for data imdb, got {corpus.name}")
-        path = RESULTS / f"{experiment.config.name}.json"
-        write_json(path, record(results))
-        console.print(f"wrote {path}")
+        write_json(experiment.record, record(results))
+        console.print(f"wrote {experiment.record}")
 
 
 def comparison(corpus: Corpus, results: list[dict[str, Any]]) -> Table:
@@ -165,6 +161,7 @@ def record(results: list[dict[str, Any]]) -> dict[str, Any]:
     )
     return {
         "preset": first["name"],
+        "data": first["data"],
         "seeds": [result["seed"] for result in results],
         "test_accuracy": [round(result["test_accuracy"], 5) for result in results],
         "minutes": [round(result["minutes"], 2) for result in results],
