@@ -61,7 +61,7 @@ BILSTM = Config(
         output_dropout=0.4,
     ),
     optimizer=OptimizerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=100),
-    train=TrainConfig(epochs=4, batch_size=32, buckets=8, ema_decay=0.99),
+    train=TrainConfig(epochs=3, batch_size=32, buckets=8, ema_decay=0.99),
 )
 
 PRESETS = {

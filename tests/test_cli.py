@@ -1,0 +1,249 @@
+"""The commands, as a user types them."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small
+
+import lstm_jax
+from experiments import imdb
+from lstm_jax import cli
+from lstm_jax.text import Corpus, load_corpus
+from lstm_jax.train import loop
+
+SETTINGS = [
+    *("--text.max-length", "24", "--text.vocabulary-size", "50"),
+    *("--model.embedding-size", "8", "--model.hidden-size", "8", "--model.embedding-scale", "0.5"),
+    *("--optimizer.learning-rate", "0.03", "--train.epochs", "5", "--train.batch-size", "8"),
+    *("--train.buckets", "1", "--train.validation-fraction", "0.2"),
+]
+
+
+def write_csv(path: Path, examples, names) -> Path:
+    lines = ["review,verdict"]
+    lines += [f'"{text}",{names[label]}' for text, label in zip(*examples, strict=True)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder, corpus = tmp_path_factory.mktemp("files"), small.corpus()
+    names = ("poor", "fine")
+    parts = {"train": corpus.train, "test": corpus.test}
+    for name, part in parts.items():
+        write_csv(folder / f"{name}.csv", (part.texts, part.labels), names)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(files):
+    """A run trained by the command line on a CSV file, and what it printed."""
+    with pytest.MonkeyPatch.context() as patch:
+        output = io.StringIO()
+        patch.setattr(sys, "stdout", output)
+        command(
+            patch,
+            *("train", files / "train.csv", files / "run", "--test", files / "test.csv"),
+            *("--text-column", "review", "--label-column", "verdict", *SETTINGS),
+        )
+    return files / "run", output.getvalue()
+
+
+def command(monkeypatch, *arguments, main=cli.main):
+    monkeypatch.setattr(sys, "argv", ["lstm_jax", *map(str, arguments)])
+    main()
+
+
+def test_training_on_ones_own_csv_reports_the_test_file(trained):
+    run, printed = trained
+    result = json.loads((run / "result.json").read_text())
+    assert result["test_accuracy"] >= 0.9
+    assert f"{result['test_accuracy']:.2%}" in printed
+    assert lstm_jax.load(run).class_names == ("fine", "poor")
+
+
+def test_predict_prints_a_line_for_each_text(trained, monkeypatch, capsys):
+    run, _ = trained
+    command(monkeypatch, "predict", run, "verdict0 film", "a verdict1")
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in lines] == ["poor", "fine"]
+    assert [line[2] for line in lines] == ["verdict0 film", "a verdict1"]
+    assert all(0.5 <= float(line[1]) <= 1 for line in lines)
+
+
+def test_predict_reads_files_and_standard_input_alike(trained, tmp_path, monkeypatch, capsys):
+    run, _ = trained
+    texts = ["verdict0", "", "the verdict1 über alles"]
+    (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    command(monkeypatch, "predict", run, "--json", *texts)
+    from_arguments = capsys.readouterr().out
+    command(monkeypatch, "predict", run, "--json", "--file", tmp_path / "texts.txt")
+    from_file = capsys.readouterr().out
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(texts)))
+    command(monkeypatch, "predict", run, "--json", "--batch-size", 2)
+    from_input = capsys.readouterr().out
+    read = [
+        [json.loads(line) for line in out.splitlines()]
+        for out in (from_arguments, from_file, from_input)
+    ]
+    assert [line["text"] for line in read[0]] == texts
+    for other in read[1:]:
+        assert [line["text"] for line in other] == texts
+        for mine, theirs in zip(read[0], other, strict=True):
+            assert theirs["probabilities"] == pytest.approx(mine["probabilities"], abs=1e-6)
+
+
+def test_predictions_stream(trained):
+    run, _ = trained
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(1)
+            yield "verdict0"
+
+    stream = lstm_jax.load(run).stream(endless(), batch_size=4)
+    assert next(stream).label == "poor"
+    assert len(taken) == 4
+
+
+def test_loaded_probabilities_equal_those_at_the_end_of_training(tmp_path, monkeypatch):
+    seen = []
+    predict = loop.predict_logits
+
+    def keeping(*arguments):
+        seen.append(predict(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(loop, "predict_logits", keeping)
+    corpus = small.corpus()
+    loop.train(small.CONFIG, corpus, tmp_path / "run", command="test")
+    assert corpus.test is not None
+    found = lstm_jax.load(tmp_path / "run").logits(corpus.test.texts)
+    np.testing.assert_allclose(found, seen[-1], atol=1e-6)
+
+
+def test_evaluate_measures_a_file(trained, files, monkeypatch, capsys):
+    run, _ = trained
+    columns = ("--text-column", "review", "--label-column", "verdict")
+    command(monkeypatch, "evaluate", run, files / "test.csv", *columns)
+    result = json.loads((run / "result.json").read_text())
+    assert f"{result['test_accuracy']:.2%}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("predict", "nowhere", "text"), "nowhere has none"),
+        (("train", "none.csv", "run"), "none.csv"),
+        (("train", "{files}/train.csv", "{files}/x"), "the columns are 'review', 'verdict'"),
+        (("evaluate", "{files}/run", "{files}/train.csv"), "the columns are 'review', 'verdict'"),
+        (("predict", "{files}/run", "text", "--file", "x"), "cannot be given together"),
+        (("predict", "{files}/run", "--file", "{files}/none.txt"), "none.txt"),
+    ],
+    ids=str,
+)
+def test_mistakes_get_one_line_and_status_2(
+    arguments, message, trained, files, monkeypatch, capsys
+):
+    with pytest.raises(SystemExit) as stopped:
+        command(monkeypatch, *(argument.format(files=files) for argument in arguments))
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+
+
+def test_a_setting_out_of_range_is_refused(files, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        command(
+            monkeypatch,
+            *("train", files / "train.csv", files / "y", "--model.output-dropout", "1.5"),
+        )
+    assert "1.5" in capsys.readouterr().err
+    assert not (files / "y").exists()
+
+
+# The experiment.
+
+
+@pytest.fixture
+def small_builtin(monkeypatch):
+    corpus = small.corpus()
+    notice = "NOT THE REAL DATA"
+    builtin = Corpus("builtin", corpus.train, corpus.test, corpus.class_names, notice=notice)
+    monkeypatch.setattr(imdb, "load_corpus", lambda name: builtin)
+
+
+def test_the_experiment_says_loudly_that_its_data_is_not_real(
+    small_builtin, tmp_path, monkeypatch, capsys
+):
+    command(
+        monkeypatch,
+        *("--runs", tmp_path, "--seeds", 0, 1, "--record", tmp_path / "record.json", *SETTINGS),
+        main=imdb.main,
+    )
+    printed = capsys.readouterr().out
+    assert "NOT THE REAL DATA" in printed
+    assert "Not IMDB" in printed
+    assert "85.00%" not in printed, "the article's figure is for real reviews"
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert (record["preset"], record["data"], record["seeds"]) == ("bilstm", "builtin", [0, 1])
+    assert len(record["test_accuracy"]) == len(record["minutes"]) == 2
+    assert {"command", "machine", "versions", "date", "commit"} <= set(record)
+
+
+def test_presets_and_every_field_can_be_set(small_builtin, tmp_path, monkeypatch, capsys):
+    command(
+        monkeypatch,
+        *("article", "--runs", tmp_path, *SETTINGS, "--text.pad", "back", "--seed", 3),
+        main=imdb.main,
+    )
+    run = lstm_jax.load(tmp_path / "builtin-article-seed3")
+    assert run.config.text.tokenizer == "keras"
+    assert (run.config.text.pad, run.config.seed, run.config.model.hidden_size) == ("back", 3, 8)
+
+
+def test_the_article_preset_is_the_articles():
+    article = imdb.ARTICLE
+    assert (article.text.vocabulary_size, article.text.max_length) == (6000, 500)
+    assert (article.text.pad, article.text.truncate) == ("front", "front")
+    assert (article.model.embedding_size, article.model.hidden_size) == (32, 100)
+    assert (article.model.direction, article.model.pooling) == ("forward", "last")
+    assert (article.train.epochs, article.train.validation_fraction) == (3, 0.0)
+
+
+def test_help_explains_every_field(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        command(monkeypatch, "bilstm", "--help", main=imdb.main)
+    printed = capsys.readouterr().out
+    for part in ("text", "model", "optimizer", "train"):
+        for field in getattr(imdb.BILSTM, part).__dataclass_fields__:
+            assert f"--{part}.{field.replace('_', '-')}" in printed
+
+
+@pytest.mark.slow
+def test_the_bilstm_reads_the_builtin_corpus(tmp_path):
+    result = loop.train(imdb.BILSTM, load_corpus("builtin"), tmp_path / "run", command="test")
+    assert result["test_accuracy"] >= 0.97
+    assert result["minutes"] <= 4, "two minutes on two quiet cores; half as fast on a busy machine"
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_a_tenth_of_the_reviews_teaches_more_than_chance(tmp_path):
+    corpus = load_corpus("imdb")
+    rng = np.random.default_rng(0)
+    fewer = Corpus(
+        corpus.name,
+        corpus.train.take(rng.choice(25_000, 2_500, replace=False)),
+        None,
+        corpus.class_names,
+    )
+    result = loop.train(imdb.BILSTM, fewer, tmp_path / "run", command="test")
+    assert result["validation_accuracy"] >= 0.75
