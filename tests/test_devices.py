@@ -29,7 +29,7 @@ def run(path: Path, devices: int) -> tuple[dict, list[dict]]:
     environment = os.environ | {
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
+        "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
     }
     command = [sys.executable, "-c", PROGRAM, str(path)]
     output = subprocess.run(

@@ -63,7 +63,8 @@ class TrainConfig:
     buckets: Size = 8
     """Widths that batches are padded to, found from the data; one compilation each."""
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Share of the training examples held out to choose the best weights; 0 keeps the last."""
+    """Share of the training examples held out to measure on after each epoch; the weights with the
+    lowest loss on it are kept. 0 keeps the last."""
     ema_decay: Probability = 0.0
     """Decay per step of a moving average of the weights, which then predicts; 0 for none."""
     checkpoint_every: Size = 500

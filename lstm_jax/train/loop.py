@@ -233,7 +233,7 @@ def _fit(task: _Task) -> tuple[Params, dict[str, Any]]:
                     if validation is not None and task.validation is not None:
                         measured = task.measure(state.evaluated, validation, task.validation)
                         record |= measured.as_dict("validation_")
-                        if not best or measured.accuracy > best["validation_accuracy"]:
+                        if not best or measured.loss < best["validation_loss"]:
                             best = {"best_step": step, **measured.as_dict("validation_")}
                             kept = jax.tree.map(jnp.copy, state.evaluated)
                             state = state._replace(best=kept)

@@ -32,7 +32,7 @@ class TrainState(NamedTuple):
     params: Params
     optimizer: optax.OptState
     ema: Params | None  # moving average of the parameters, if kept
-    best: Params | None  # the parameters that did best on validation, if there is one
+    best: Params | None  # the parameters with the lowest validation loss, if there is one
     totals: Totals
 
     @property
