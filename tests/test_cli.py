@@ -185,14 +185,23 @@ def test_the_experiment_says_loudly_that_its_data_is_not_real(
 ):
     command(
         monkeypatch,
-        *("--runs", tmp_path, "--seeds", 0, 1, "--record", tmp_path / "record.json", *SETTINGS),
+        *(
+            "--runs",
+            tmp_path,
+            "--seeds",
+            0,
+            1,
+            "--record",
+            tmp_path / "new" / "record.json",
+            *SETTINGS,
+        ),
         main=imdb.main,
     )
     printed = capsys.readouterr().out
     assert "NOT THE REAL DATA" in printed
     assert "Not IMDB" in printed
     assert "85.00%" not in printed, "the article's figure is for real reviews"
-    record = json.loads((tmp_path / "record.json").read_text())
+    record = json.loads((tmp_path / "new" / "record.json").read_text())
     assert (record["preset"], record["data"], record["seeds"]) == ("bilstm", "builtin", [0, 1])
     assert len(record["test_accuracy"]) == len(record["minutes"]) == 2
     assert {"command", "machine", "versions", "date", "commit"} <= set(record)
