@@ -99,8 +99,10 @@ class Experiment:
 def main() -> None:
     """Trains and measures a preset, and prints how it compares."""
     arguments = sys.argv[1:]
-    if not arguments or (arguments[0] not in PRESETS and arguments[0] not in ("-h", "--help")):
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         arguments = ["bilstm", *arguments]
+    if arguments[0] not in (*PRESETS, "-h", "--help"):
+        raise ValueError(f"preset must be one of {tuple(PRESETS)}, got {arguments[0]!r}")
     presets = {
         name: (description, Experiment(config)) for name, (description, config) in PRESETS.items()
     }
@@ -128,7 +130,8 @@ def run(experiment: Experiment) -> None:
         )
         results.append(result)
     console.print(comparison(corpus, results))
-    console.print(f'Try it: python -m lstm_jax predict {folder} "A film I will not forget."')
+    suggestion = f'python -m lstm_jax predict {folder} "A film I will not forget."'
+    console.print(f"Try it: {suggestion}", soft_wrap=True)
     if experiment.record:
         write_json(experiment.record, record(results))
         console.print(f"wrote {experiment.record}")

@@ -47,7 +47,8 @@ def train(
         config, corpus, run, command=command_line("lstm_jax"), resume=resume, console=console
     )
     console.print(metrics_table(result))
-    console.print(f'Try it: python -m lstm_jax predict {shlex.quote(str(run))} "some text"')
+    suggestion = f'python -m lstm_jax predict {shlex.quote(str(run))} "some text"'
+    console.print(f"Try it: {suggestion}", soft_wrap=True)
 
 
 def evaluate(

@@ -218,6 +218,11 @@ def test_presets_and_every_field_can_be_set(small_builtin, tmp_path, monkeypatch
     assert (run.config.text.pad, run.config.seed, run.config.model.hidden_size) == ("back", 3, 8)
 
 
+def test_an_unknown_preset_is_refused_by_name(monkeypatch):
+    with pytest.raises(ValueError, match=r"preset must be one of .*bilstm.*, got .bilsm"):
+        command(monkeypatch, "bilsm", main=imdb.main)
+
+
 def test_the_article_preset_is_the_articles():
     article = imdb.ARTICLE
     assert (article.text.vocabulary_size, article.text.max_length) == (6000, 500)

@@ -31,11 +31,11 @@ class Batch(NamedTuple):
     """Rows of equal width; the rows that only fill the batch up have weight 0.
 
     Args:
-      tokens: int32 `[B, T]`, padded with 0.
-      lengths: int32 `[B]`, the steps of each row that the model runs over.
-      labels: int32 `[B]`, 0 in filler rows.
-      weights: float32 `[B]`, 1 for an example, 0 for filler.
-      index: int32 `[B]`, the example's row number in the data, -1 for filler.
+        tokens: int32 `[B, T]`, padded with 0.
+        lengths: int32 `[B]`, the steps of each row that the model runs over.
+        labels: int32 `[B]`, 0 in filler rows.
+        weights: float32 `[B]`, 1 for an example, 0 for filler.
+        index: int32 `[B]`, the example's row number in the data, -1 for filler.
     """
 
     tokens: NDArray[np.int32]
@@ -52,10 +52,10 @@ class BatchSource:
     batches, `source[index]` is one, and each `iter(source)` reads ahead from the first again.
 
     Attributes:
-      edges: the widths of the buckets.
-      shapes: the distinct `[B, T]` of the batches, one for each bucket that is not empty.
-      batches_per_epoch: the same in every epoch.
-      fingerprint: differs where (data, order, batch size, widths) differ.
+        edges: the widths of the buckets.
+        shapes: the distinct `[B, T]` of the batches, one for each bucket that is not empty.
+        batches_per_epoch: the same in every epoch.
+        fingerprint: differs where (data, order, batch size, widths) differ.
     """
 
     def __init__(
@@ -169,14 +169,14 @@ class BatchIterator(Iterator[Batch]):
     """Batches one after the other, built ahead on one thread, from a position that can be saved.
 
     Attributes:
-      source: the batches by number; `source.shapes` says which shapes will come.
+        source: the batches by number; `source.shapes` says which shapes will come.
     """
 
     def __init__(self, source: BatchSource) -> None:
         """Starts at the first batch.
 
         Args:
-          source: the batches.
+            source: the batches.
         """
         import grain  # here, because it takes most of a second
 
@@ -196,7 +196,7 @@ class BatchIterator(Iterator[Batch]):
         """The position, to be saved with a checkpoint.
 
         Returns:
-          A dictionary that `json.dumps` takes.
+            A dictionary that `json.dumps` takes.
         """
         return {"grain": self._batches.get_state(), "fingerprint": self.source.fingerprint}
 
@@ -204,10 +204,11 @@ class BatchIterator(Iterator[Batch]):
         """Goes to a saved position; what follows is bit for bit what followed there.
 
         Args:
-          state: what `get_state` gave, here or in another process.
+            state: what `get_state` gave, here or in another process.
 
         Raises:
-          ValueError: if it is the position in other batches: other data, seed, batch size, widths.
+            ValueError: if it is the position in other batches: other data, seed, batch size,
+                widths.
         """
         if state.get("fingerprint") != self.source.fingerprint:
             raise ValueError(
@@ -239,21 +240,21 @@ def training_batches(
     batches of all buckets are shuffled; the last batch of a bucket may have filler rows.
 
     Args:
-      sequences: the ids of each example, `[length]` each.
-      labels: `[N]`, one class number for each example; >= 0.
-      batch_size: the examples of a full batch; >= 1.
-      padding: how a sequence becomes a row.
-      buckets: how many widths to find in the data, or the widths themselves.
-      seed: which random orders; >= 0.
-      row_multiple: B is a multiple of it (the number of devices); the rows added are filler, so the
-        examples of a batch do not depend on it.
-      epochs: after how many to stop, or None for never.
+        sequences: the ids of each example, `[length]` each.
+        labels: `[N]`, one class number for each example; >= 0.
+        batch_size: the examples of a full batch; >= 1.
+        padding: how a sequence becomes a row.
+        buckets: how many widths to find in the data, or the widths themselves.
+        seed: which random orders; >= 0.
+        row_multiple: B is a multiple of it (the number of devices); the rows added are filler, so
+            the examples of a batch do not depend on it.
+        epochs: after how many to stop, or None for never.
 
     Returns:
-      The iterator; its `batches_per_epoch` is Σ over buckets ⌈examples / batch_size⌉.
+        The iterator; its `batches_per_epoch` is Σ over buckets ⌈examples / batch_size⌉.
 
     Raises:
-      ValueError: if an argument is not as described.
+        ValueError: if an argument is not as described.
     """
     return iter(
         BatchSource(
@@ -281,19 +282,19 @@ def evaluation_batches(
     """Goes over the examples once, ordered by length: each is in exactly one row of weight 1.
 
     Args:
-      sequences: the ids of each example, `[length]` each.
-      labels: `[N]`, one class number for each example; >= 0; or None where there are none.
-      batch_size: the examples of a full batch; >= 1.
-      padding: how a sequence becomes a row.
-      buckets: how many widths to find in the data, or the widths themselves (`edges` of the
-        training batches, say, to have the same shapes).
-      row_multiple: B is a multiple of it; the rows added are filler.
+        sequences: the ids of each example, `[length]` each.
+        labels: `[N]`, one class number for each example; >= 0; or None where there are none.
+        batch_size: the examples of a full batch; >= 1.
+        padding: how a sequence becomes a row.
+        buckets: how many widths to find in the data, or the widths themselves (`edges` of the
+            training batches, say, to have the same shapes).
+        row_multiple: B is a multiple of it; the rows added are filler.
 
     Returns:
-      The batches: iterate as often as needed; `index` says which example a row is.
+        The batches: iterate as often as needed; `index` says which example a row is.
 
     Raises:
-      ValueError: if an argument is not as described.
+        ValueError: if an argument is not as described.
     """
     return BatchSource(
         sequences,

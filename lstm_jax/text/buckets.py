@@ -18,19 +18,19 @@ class Padding:
     """How a sequence of ids becomes a row.
 
     Args:
-      max_length: the most steps a row may have; >= 1.
-      truncate: where a longer sequence is cut. "front" keeps the end (Keras's "pre"), "back" keeps
-        the beginning, "middle" keeps a quarter of the row from the beginning and the rest from the
-        end.
-      pad: where the padding goes. "back": each row comes with its true length, and is as wide as
-        its bucket. "front" (Keras's "pre"): every row is `max_length` wide and the model runs over
-        the zeros in front, so every length is `max_length` and there is one bucket.
+        max_length: the most steps a row may have; >= 1.
+        truncate: where a longer sequence is cut. "front" keeps the end (Keras's "pre"), "back"
+            keeps the beginning, "middle" keeps a quarter of the row from the beginning and the rest
+            from the end.
+        pad: where the padding goes. "back": each row comes with its true length, and is as wide as
+            its bucket. "front" (Keras's "pre"): every row is `max_length` wide and the model runs
+            over the zeros in front, so every length is `max_length` and there is one bucket.
 
     Raises:
-      ValueError: if an argument is not as described.
+        ValueError: if an argument is not as described.
 
     Source: Sun et al. 2019, "How to Fine-Tune BERT for Text Classification?", section 5.3.1: the
-      first 128 and the last 382 of 510 tokens did best on IMDB.
+        first 128 and the last 382 of 510 tokens did best on IMDB.
     """
 
     max_length: int
@@ -49,10 +49,10 @@ class Padding:
         """Shortens a sequence to `max_length`.
 
         Args:
-          sequence: `[length]`.
+            sequence: `[length]`.
 
         Returns:
-          `[min(length, max_length)]`.
+            `[min(length, max_length)]`.
         """
         if len(sequence) <= self.max_length:
             return sequence
@@ -74,15 +74,15 @@ def bucket_edges(
     j-th such width in k buckets, `cost[k, j] = min_i cost[k-1, i] + width[j] · count(i, j]`.
 
     Args:
-      lengths: `[N]`, steps; >= 0.
-      buckets: the largest number of edges; >= 1.
-      multiple: edges are multiples of it, except for the last; >= 1.
+        lengths: `[N]`, steps; >= 0.
+        buckets: the largest number of edges; >= 1.
+        multiple: edges are multiples of it, except for the last; >= 1.
 
     Returns:
-      Up to `buckets` increasing widths; the last is the longest length (at least 1).
+        Up to `buckets` increasing widths; the last is the longest length (at least 1).
 
     Raises:
-      ValueError: if an argument is not as described, or there are no lengths.
+        ValueError: if an argument is not as described, or there are no lengths.
     """
     lengths = np.asarray(lengths)
     if lengths.size == 0 or lengths.min() < 0:

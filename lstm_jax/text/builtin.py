@@ -285,16 +285,16 @@ def generate_reviews(count: int, *, seed: int, classes: int = 2) -> tuple[list[s
     """Writes labelled reviews: the same bits for the same arguments, on any machine.
 
     Args:
-      count: how many reviews, 0 or more.
-      seed: 0 or more. Training and test texts are made from different seeds.
-      classes: 2 (`CLASS_NAMES`) or 5 (`FIVE_CLASS_NAMES`).
+        count: how many reviews, 0 or more.
+        seed: 0 or more. Training and test texts are made from different seeds.
+        classes: 2 (`CLASS_NAMES`) or 5 (`FIVE_CLASS_NAMES`).
 
     Returns:
-      The texts, 20 to 130 words each, and their labels, int32 [count]. Every class is equally
-      frequent, up to rounding, in an order drawn from the seed.
+        The texts, 20 to 130 words each, and their labels, int32 [count]. Every class is equally
+        frequent, up to rounding, in an order drawn from the seed.
 
     Raises:
-      ValueError: an argument is not an integer, or not in its range.
+        ValueError: an argument is not an integer, or not in its range.
     """
     count = _integer("count", count)
     dice = Dice(_integer("seed", seed))

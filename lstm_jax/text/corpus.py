@@ -14,11 +14,11 @@ class Examples:
     """Labelled texts.
 
     Args:
-      texts: one string for each example.
-      labels: int32 `[N]`, each an index into the corpus's `class_names`.
+        texts: one string for each example.
+        labels: int32 `[N]`, each an index into the corpus's `class_names`.
 
     Raises:
-      ValueError: if there are not as many labels as texts.
+        ValueError: if there are not as many labels as texts.
     """
 
     texts: list[str]
@@ -38,10 +38,10 @@ class Examples:
         """Picks examples by their row numbers, in the order given.
 
         Args:
-          indices: row numbers in `[0, N)`.
+            indices: row numbers in `[0, N)`.
 
         Returns:
-          The examples picked.
+            The examples picked.
         """
         rows = np.asarray(indices, np.int64)
         return Examples([self.texts[row] for row in rows], self.labels[rows])
@@ -52,12 +52,12 @@ class Corpus:
     """Everything that a source has to give.
 
     Args:
-      name: what was loaded: "imdb", "builtin" or the file's path.
-      train: the examples to learn from (a validation part is split off by the caller).
-      test: the examples for the final measurement, or None where the source has none.
-      class_names: the name of each label.
-      unlabelled: texts without labels, if asked for.
-      notice: what the user must be told before anything else, or None.
+        name: what was loaded: "imdb", "builtin" or the file's path.
+        train: the examples to learn from (a validation part is split off by the caller).
+        test: the examples for the final measurement, or None where the source has none.
+        class_names: the name of each label.
+        unlabelled: texts without labels, if asked for.
+        notice: what the user must be told before anything else, or None.
     """
 
     name: str
@@ -74,15 +74,15 @@ def split_validation(
     """Sets a part of the examples aside, the same share of each class.
 
     Args:
-      labels: `[N]`, one class number for each example; >= 0.
-      fraction: the share to set aside, in (0, 1).
-      seed: which part; >= 0.
+        labels: `[N]`, one class number for each example; >= 0.
+        fraction: the share to set aside, in (0, 1).
+        seed: which part; >= 0.
 
     Returns:
-      The row numbers for training and those for validation, each ascending: together 0 to N-1.
+        The row numbers for training and those for validation, each ascending: together 0 to N-1.
 
     Raises:
-      ValueError: if an argument is not as described, or nothing would be left on one side.
+        ValueError: if an argument is not as described, or nothing would be left on one side.
     """
     labels = checked_labels(labels, len(labels))
     if not 0 < fraction < 1:
@@ -105,14 +105,14 @@ def checked_labels(labels: Sequence[int] | NDArray[np.integer], count: int) -> N
     """Makes class numbers an int32 array, and says what is wrong with them where that fails.
 
     Args:
-      labels: `[N]`, class numbers; >= 0.
-      count: the N that is needed.
+        labels: `[N]`, class numbers; >= 0.
+        count: the N that is needed.
 
     Returns:
-      int32 `[N]`.
+        int32 `[N]`.
 
     Raises:
-      ValueError: if the labels are not N whole numbers that are >= 0.
+        ValueError: if the labels are not N whole numbers that are >= 0.
     """
     array = np.asarray(labels)
     if array.shape != (count,):

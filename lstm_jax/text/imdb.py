@@ -59,9 +59,9 @@ class Review(NamedTuple):
     """A review as the archive has it.
 
     Args:
-      name: its path in the archive, `aclImdb/train/pos/0_9.txt`.
-      folder: "neg", "pos" or "unsup".
-      text: the text, without white space around it.
+        name: its path in the archive, `aclImdb/train/pos/0_9.txt`.
+        folder: "neg", "pos" or "unsup".
+        text: the text, without white space around it.
     """
 
     name: str
@@ -73,15 +73,15 @@ def load_imdb(data_dir: str | Path | None = None, *, unlabelled: bool = False) -
     """Loads the reviews that TFDS has prepared; where it has not, downloads and prepares them.
 
     Args:
-      data_dir: TFDS's data directory; without it the one that `TFDS_DATA_DIR` names, else
-        `~/tensorflow_datasets`.
-      unlabelled: whether to load the 50,000 reviews without labels too.
+        data_dir: TFDS's data directory; without it the one that `TFDS_DATA_DIR` names, else
+            `~/tensorflow_datasets`.
+        unlabelled: whether to load the 50,000 reviews without labels too.
 
     Returns:
-      The 25,000 training and 25,000 test reviews.
+        The 25,000 training and 25,000 test reviews.
 
     Raises:
-      DataUnavailableError: if they are not there and cannot be downloaded, or cannot be read.
+        DataUnavailableError: if they are not there and cannot be downloaded, or cannot be read.
     """
     chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     root = Path(chosen).expanduser()
@@ -105,14 +105,14 @@ def read_prepared(folder: str | Path, *, unlabelled: bool = False) -> Corpus:
     """Reads the reviews from the files that TFDS has prepared.
 
     Args:
-      folder: with the files of one version, `.../imdb_reviews/plain_text/1.0.0`.
-      unlabelled: whether to read the reviews without labels too.
+        folder: with the files of one version, `.../imdb_reviews/plain_text/1.0.0`.
+        unlabelled: whether to read the reviews without labels too.
 
     Returns:
-      The reviews, in the order of the files.
+        The reviews, in the order of the files.
 
     Raises:
-      DataUnavailableError: if the files are in a format without random access, or broken.
+        DataUnavailableError: if the files are in a format without random access, or broken.
     """
     import tensorflow_datasets as tfds
 
@@ -143,14 +143,14 @@ def read_archive(path: str | Path, *, unlabelled: bool = False) -> Corpus:
     Nothing is unpacked: a name in the archive is only compared, never used as a path.
 
     Args:
-      path: `aclImdb_v1.tar.gz`, or the folder `aclImdb`, or the folder with `aclImdb` in it.
-      unlabelled: whether to keep the reviews without labels too.
+        path: `aclImdb_v1.tar.gz`, or the folder `aclImdb`, or the folder with `aclImdb` in it.
+        unlabelled: whether to keep the reviews without labels too.
 
     Returns:
-      The reviews, in the order in which TFDS has them.
+        The reviews, in the order in which TFDS has them.
 
     Raises:
-      ValueError: if it is not such an archive or folder, or broken, or some of it is missing.
+        ValueError: if it is not such an archive or folder, or broken, or some of it is missing.
     """
     splits = ordered_splits(path, unlabelled=unlabelled)
     examples = {
@@ -168,14 +168,14 @@ def ordered_splits(path: str | Path, *, unlabelled: bool) -> dict[str, list[Revi
     """Reads an archive or its folder into splits, each in TFDS's order.
 
     Args:
-      path: as for `read_archive`.
-      unlabelled: whether "unsupervised" is filled; it is empty otherwise.
+        path: as for `read_archive`.
+        unlabelled: whether "unsupervised" is filled; it is empty otherwise.
 
     Returns:
-      The reviews of "train", "test" and "unsupervised".
+        The reviews of "train", "test" and "unsupervised".
 
     Raises:
-      ValueError: as `read_archive`.
+        ValueError: as `read_archive`.
     """
     path = Path(path)
     wanted = [place for place in _SPLITS if unlabelled or place[1] != "unsup"]
@@ -208,11 +208,11 @@ def why_unreachable(url: str, seconds: float) -> str | None:
     is left behind if it takes too long. Proxies are used as the environment names them.
 
     Args:
-      url: the file.
-      seconds: how long to wait.
+        url: the file.
+        seconds: how long to wait.
 
     Returns:
-      None if the server has the file, else what happened instead.
+        None if the server has the file, else what happened instead.
     """
     outcome: list[str | None] = []
 
@@ -281,6 +281,6 @@ def _advice(problem: str) -> str:
         "  - set TFDS_DATA_DIR to the directory in which TensorFlow Datasets has prepared them\n"
         f"    (it has {PREPARED.as_posix()}/ in it, with array_record files);\n"
         f"  - download {ARCHIVE_URL}\n"
-        "    elsewhere, and give the path of aclImdb_v1.tar.gz as the name of the corpus;\n"
+        "    elsewhere, and give its path in place of the name (--data PATH);\n"
         '  - run again with a network, or with the corpus "builtin".'
     )

@@ -59,11 +59,11 @@ def prepare(data_dir: str | Path) -> None:
     """Downloads the archive, checks its checksum, and writes array_record files as TFDS does.
 
     Args:
-      data_dir: TFDS's data directory, made if it is not there.
+        data_dir: TFDS's data directory, made if it is not there.
 
     Raises:
-      Exception: whatever TFDS and `requests` raise where there is no network, no room or a
-        different archive.
+        Exception: whatever TFDS and `requests` raise where there is no network, no room or a
+            different archive.
     """
     tfds.disable_progress_bar()
     builder = ImdbReviews(data_dir=str(data_dir), config="plain_text")  # pyright: ignore

@@ -29,24 +29,24 @@ def load_corpus(
     """Loads a corpus by its name, or from a path.
 
     Args:
-      name: one of
-        - "imdb": as TFDS has it prepared, else downloaded; never anything else;
-        - "builtin", "builtin5": made-up reviews in two or five classes, made on the spot;
-        - "auto": "imdb", or else "builtin" with a `notice` that says so and why;
-        - the path of a `.csv`, `.tsv` or `.jsonl` file of training examples;
-        - the path of `aclImdb_v1.tar.gz`, or of the folder it unpacks to.
-      text_column: for a file of examples, where the text is.
-      label_column: for a file of examples, where the label is: a string or a whole number.
-      test_path: for a file of examples, another with the test examples.
-      unlabelled: for IMDB, whether to load the reviews without labels too.
-      data_dir: for IMDB, TFDS's data directory; else `TFDS_DATA_DIR` or TFDS's default.
+        name: one of
+            - "imdb": as TFDS has it prepared, else downloaded; never anything else;
+            - "builtin", "builtin5": made-up reviews in two or five classes, made on the spot;
+            - "auto": "imdb", or else "builtin" with a `notice` that says so and why;
+            - the path of a `.csv`, `.tsv` or `.jsonl` file of training examples;
+            - the path of `aclImdb_v1.tar.gz`, or of the folder it unpacks to.
+        text_column: for a file of examples, where the text is.
+        label_column: for a file of examples, where the label is: a string or a whole number.
+        test_path: for a file of examples, another with the test examples.
+        unlabelled: for IMDB, whether to load the reviews without labels too.
+        data_dir: for IMDB, TFDS's data directory; else `TFDS_DATA_DIR` or TFDS's default.
 
     Returns:
-      The corpus. Print its `notice` if it has one.
+        The corpus. Print its `notice` if it has one.
 
     Raises:
-      ValueError: if there is no such name or path, or what is there is not as described.
-      DataUnavailableError: a `FileNotFoundError`, if "imdb" cannot be had; says what to do.
+        ValueError: if there is no such name or path, or what is there is not as described.
+        DataUnavailableError: a `FileNotFoundError`, if "imdb" cannot be had; says what to do.
     """
     path = Path(name).expanduser()
     is_table = path.suffix.lower() in tables.SUFFIXES

@@ -30,16 +30,16 @@ def read_rows(path: str | Path, text_column: str, label_column: str) -> list[Row
     """Reads the texts and labels of a file in UTF-8.
 
     Args:
-      path: a `.csv` or `.tsv` file with the names of the columns on its first line (quoted fields
-        may have commas, quotes and line ends in them), or a `.jsonl` file.
-      text_column: the name of the column, or key, with the text.
-      label_column: the name of the column, or key, with the label: a string or a whole number.
+        path: a `.csv` or `.tsv` file with the names of the columns on its first line (quoted fields
+            may have commas, quotes and line ends in them), or a `.jsonl` file.
+        text_column: the name of the column, or key, with the text.
+        label_column: the name of the column, or key, with the label: a string or a whole number.
 
     Returns:
-      The rows, at least one; no label is empty.
+        The rows, at least one; no label is empty.
 
     Raises:
-      ValueError: naming the file and, where there is one, the line, for whatever else it finds.
+        ValueError: naming the file and, where there is one, the line, for whatever else it finds.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -64,14 +64,14 @@ def class_names(path: str | Path, rows: list[Row]) -> tuple[str, ...]:
     """Orders the classes of a training file: by number if all are whole numbers, else by name.
 
     Args:
-      path: the file, for the message.
-      rows: its rows.
+        path: the file, for the message.
+        rows: its rows.
 
     Returns:
-      The names, at least two.
+        The names, at least two.
 
     Raises:
-      ValueError: if there is only one class.
+        ValueError: if there is only one class.
     """
     names = {row.label for row in rows}
     if len(names) < 2:
@@ -86,15 +86,15 @@ def number_rows(path: str | Path, rows: list[Row], names: tuple[str, ...]) -> Ex
     """Turns the labels of rows into class numbers.
 
     Args:
-      path: the file, for the message.
-      rows: its rows.
-      names: the names of the classes.
+        path: the file, for the message.
+        rows: its rows.
+        names: the names of the classes.
 
     Returns:
-      The examples.
+        The examples.
 
     Raises:
-      ValueError: if a label is not one of the names.
+        ValueError: if a label is not one of the names.
     """
     numbers = {name: number for number, name in enumerate(names)}
     for row in rows:

@@ -76,20 +76,20 @@ class WordTokenizer:
     """A word-level tokenizer: made by `train` or `load`, and never changed afterwards.
 
     Presets:
-      - `"keras"`: what `keras.preprocessing.text.Tokenizer` does with its default filters, numbered
-        like `keras.datasets.imdb` with `num_words=vocabulary_size`. One difference: a capital sigma
-        becomes "σ" at the end of a word too, where Python's `str.lower` writes "ς".
-      - `"punctuation"`: punctuation marks kept as tokens, contractions split, ratings whole.
+        - `"keras"`: what `keras.preprocessing.text.Tokenizer` does with its default filters,
+            numbered like `keras.datasets.imdb` with `num_words=vocabulary_size`. One difference: a
+            capital sigma becomes "σ" at the end of a word too, where `str.lower` writes "ς".
+        - `"punctuation"`: punctuation marks kept as tokens, contractions split, ratings whole.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         """Wraps a tokenizer of the library, as `train` makes them.
 
         Args:
-          tokenizer: a word-level tokenizer with one of the presets' rules.
+            tokenizer: a word-level tokenizer with one of the presets' rules.
 
         Raises:
-          ValueError: if it is any other tokenizer.
+            ValueError: if it is any other tokenizer.
         """
         vocabulary = tokenizer.get_vocab()
         words = sorted(vocabulary, key=vocabulary.__getitem__)
@@ -108,15 +108,15 @@ class WordTokenizer:
         """Builds the vocabulary from the most frequent words of some texts.
 
         Args:
-          texts: the training texts, read once; never the texts to be tested on.
-          preset: how a text is cut into words, "keras" or "punctuation".
-          vocabulary_size: the largest number of ids, the three special ones included; >= 4.
+            texts: the training texts, read once; never the texts to be tested on.
+            preset: how a text is cut into words, "keras" or "punctuation".
+            vocabulary_size: the largest number of ids, the three special ones included; >= 4.
 
         Returns:
-          The tokenizer. It has fewer ids where the texts have fewer words.
+            The tokenizer. It has fewer ids where the texts have fewer words.
 
         Raises:
-          ValueError: if an argument is not as described, or the texts have no words at all.
+            ValueError: if an argument is not as described, or the texts have no words at all.
         """
         if preset not in _PRESETS:
             raise ValueError(f"preset: {preset!r}, but one of {list(PRESETS)} is allowed")
@@ -145,13 +145,13 @@ class WordTokenizer:
         """Reads a tokenizer that `save` wrote; it gives the same ids.
 
         Args:
-          path: the JSON file.
+            path: the JSON file.
 
         Returns:
-          The tokenizer.
+            The tokenizer.
 
         Raises:
-          ValueError: if there is no such file or it is not such a tokenizer.
+            ValueError: if there is no such file or it is not such a tokenizer.
         """
         if not Path(path).is_file():
             raise ValueError(f"path: no file at {str(path)!r}, but a saved tokenizer is needed")
@@ -166,7 +166,7 @@ class WordTokenizer:
         """Writes the tokenizer into one JSON file, in the format of the library.
 
         Args:
-          path: where to; a file that is there is replaced.
+            path: where to; a file that is there is replaced.
         """
         self._tokenizer.save(str(path))
 
@@ -184,13 +184,13 @@ class WordTokenizer:
         """Turns texts into ids, on all cores.
 
         Args:
-          texts: any number of texts.
+            texts: any number of texts.
 
         Returns:
-          For each text its int32 ids `[length]`, `length >= 1`: the start id, then the words.
+            For each text its int32 ids `[length]`, `length >= 1`: the start id, then the words.
 
         Raises:
-          ValueError: if one of them is not a string, or has a lone surrogate in it.
+            ValueError: if one of them is not a string, or has a lone surrogate in it.
         """
         ids: list[NDArray[np.int32]] = []
         for chunk in _chunks(texts):
@@ -202,13 +202,13 @@ class WordTokenizer:
         """Turns ids back into words; the special ids are `<pad>`, `<start>` and `<unk>`.
 
         Args:
-          ids: numbers in `[0, vocabulary_size)`.
+            ids: numbers in `[0, vocabulary_size)`.
 
         Returns:
-          One word for each id.
+            One word for each id.
 
         Raises:
-          ValueError: if an id is outside the vocabulary.
+            ValueError: if an id is outside the vocabulary.
         """
         listed = [int(index) for index in ids]
         for index in listed:
