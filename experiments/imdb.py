@@ -49,19 +49,19 @@ ARTICLE = Config(
 
 BILSTM = Config(
     name="bilstm",
-    text=TextConfig("punctuation", vocabulary_size=20_000, max_length=400, truncate="middle"),
+    text=TextConfig("punctuation", vocabulary_size=8_000, max_length=500, truncate="middle"),
     model=ModelConfig(
-        embedding_size=64,
-        hidden_size=64,
+        embedding_size=128,
+        hidden_size=100,
         layers=1,
         direction="bidirectional",
         pooling="max_mean",
-        token_dropout=0.1,
-        embedding_dropout=0.4,
-        output_dropout=0.4,
+        token_dropout=0.2,
+        embedding_dropout=0.5,
+        output_dropout=0.5,
     ),
     optimizer=OptimizerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=100),
-    train=TrainConfig(epochs=3, batch_size=32, buckets=8, ema_decay=0.99),
+    train=TrainConfig(epochs=4, batch_size=32, buckets=8, ema_decay=0.99),
 )
 
 PRESETS = {
