@@ -9,7 +9,8 @@ from lstm_jax.cell import (
     lstm_gates,
     zero_state,
 )
-from lstm_jax.lstm import Bidirectional, bidirectional_lstm, implementations, lstm
+from lstm_jax.kernels import implementations
+from lstm_jax.lstm import Bidirectional, bidirectional_lstm, lstm
 from lstm_jax.recurrence import scan_cell
 from lstm_jax.run import Run, load
 

@@ -4,7 +4,7 @@ Each takes `lengths` and treats steps past a length as absent.
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from lstm_jax.cell import LSTMParams, init_lstm
-from lstm_jax.lstm import lstm
+from lstm_jax.lstm import Bidirectional, bidirectional_lstm, lstm
 from lstm_jax.recurrence import valid_steps, where_valid
 from lstm_jax.shapes import Embeddings, Encodings, Features, Inputs, Lengths, Tokens
 
@@ -85,27 +85,24 @@ class LSTMLayer(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Inputs, lengths: Lengths | None = None) -> Encoding:
-        if self.direction == "bidirectional":
-            forward, backward = (
-                self._read(inputs, lengths, False),
-                self._read(inputs, lengths, True),
-            )
-            merge = MERGES[self.merge]
-            return Encoding(*(merge(f, b) for f, b in zip(forward, backward, strict=True)))
-        return self._read(inputs, lengths, self.direction == "backward")
+        def params(name: str) -> LSTMParams:
+            def init(key: Array) -> dict[str, Array]:
+                features = inputs.shape[-1]
+                drawn = init_lstm(key, features, self.hidden_size, forget_bias=self.forget_bias)
+                return drawn._asdict()
 
-    def _read(self, inputs: Inputs, lengths: Lengths | None, reverse: bool) -> Encoding:
-        def init(key: Array) -> dict[str, Array]:
-            params = init_lstm(
-                key, inputs.shape[-1], self.hidden_size, forget_bias=self.forget_bias
-            )
-            return params._asdict()
+            return LSTMParams(**self.param(name, init))
 
-        params = LSTMParams(**self.param("backward" if reverse else "forward", init))
-        outputs, state = lstm(
-            params, inputs, lengths=lengths, reverse=reverse, implementation=self.implementation
-        )
-        return Encoding(outputs, state.hidden)
+        how: Any = {"lengths": lengths, "implementation": self.implementation}
+        if self.direction != "bidirectional":
+            reverse = self.direction == "backward"
+            outputs, state = lstm(params(self.direction), inputs, reverse=reverse, **how)
+            return Encoding(outputs, state.hidden)
+        both = Bidirectional(params("forward"), params("backward"))
+        outputs, states = bidirectional_lstm(both, inputs, **how)
+        merge = MERGES[self.merge]
+        last = merge(states.forward.hidden, states.backward.hidden)
+        return Encoding(merge(outputs.forward, outputs.backward), last)
 
 
 class LSTMStack(nn.Module):

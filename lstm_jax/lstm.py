@@ -3,6 +3,7 @@
 What users pass is checked here, once; the work is done by one of `lstm_jax.kernels`.
 """
 
+from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import jax
@@ -11,8 +12,9 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
-from lstm_jax.cell import LSTMParams, LSTMState, zero_state
-from lstm_jax.kernels import IMPLEMENTATIONS
+from lstm_jax import kernels
+from lstm_jax.cell import LSTMParams, LSTMState
+from lstm_jax.kernels import cpu
 from lstm_jax.recurrence import zero_padding
 from lstm_jax.shapes import Inputs, Lengths, Outputs
 
@@ -25,6 +27,7 @@ def lstm(
     initial_state: LSTMState | None = None,
     reverse: bool = False,
     implementation: str = "auto",
+    precision: str | None = None,
 ) -> tuple[Outputs, LSTMState]:
     """Runs an LSTM over a batch of sequences.
 
@@ -47,6 +50,9 @@ def lstm(
         reverse: read the valid steps last to first; outputs stay at their own positions.
         implementation: "auto", or one of `implementations()`. "scan" supports every JAX transform;
             the others have hand-written backward passes and no forward mode.
+        precision: None for that of the arrays' dtype. "bfloat16" rounds what enters the matrix
+            products of float32 arrays to bfloat16; sums and states stay float32. On a CPU it takes
+            the compiled implementation and a processor with AVX512-BF16.
 
     Returns:
         Outputs [B, T, H], zero past each length, and the `LSTMState` after each sequence's last
@@ -59,30 +65,52 @@ def lstm(
 
     Source: the equations of `lstm_jax.cell`.
     """
-    params = LSTMParams(*(jnp.asarray(array) for array in params))
+    (result,) = _run(
+        (params,), inputs, lengths, (initial_state,), (reverse,), implementation, precision
+    )
+    return result
+
+
+def _run(
+    params: Sequence[LSTMParams],
+    inputs: Inputs,
+    lengths: Lengths | None,
+    initial_states: Sequence[LSTMState | None],
+    reverse: tuple[bool, ...],
+    implementation: str,
+    precision: str | None,
+) -> kernels.Results:
+    """Checks what a user passed and runs every direction."""
+    each_params = tuple(LSTMParams(*map(jnp.asarray, each)) for each in params)
     inputs = jnp.asarray(inputs)
-    _check_shapes(params, inputs)
+    for each in each_params:
+        _check_shapes(each, inputs)
     batch_size, time, _ = inputs.shape
-    if initial_state is None:
-        initial_state = zero_state(batch_size, params.hidden_size, inputs.dtype)
-    initial_state = LSTMState(*(jnp.asarray(array) for array in initial_state))
-    for name, array in zip(LSTMState._fields, initial_state, strict=True):
-        if array.shape != (batch_size, params.hidden_size):
-            raise ValueError(
-                f"initial_state.{name} must have shape (B, H) = "
-                f"{(batch_size, params.hidden_size)}, got {array.shape}"
-            )
-    dtype = jnp.result_type(*params, inputs, *initial_state)
-    params, inputs, initial_state = jax.tree.map(
-        lambda array: array.astype(dtype), (params, inputs, initial_state)
+    states = []
+    for each, state in zip(each_params, initial_states, strict=True):
+        shape = (batch_size, each.hidden_size)
+        if state is None:
+            zeros = jnp.zeros_like(inputs, shape=shape)  # of its kind under a `shard_map` too
+            state = LSTMState(zeros, zeros)
+        states.append(LSTMState(*(jnp.asarray(array) for array in state)))
+        for name, array in zip(LSTMState._fields, states[-1], strict=True):
+            if array.shape != shape:
+                raise ValueError(
+                    f"initial_state.{name} must have shape (B, H) = {shape}, got {array.shape}"
+                )
+    dtype = jnp.result_type(*jax.tree.leaves((each_params, inputs, states)))
+    each_params, inputs, states = jax.tree.map(
+        lambda array: array.astype(dtype), (each_params, inputs, tuple(states))
     )
     if lengths is None:
         lengths = jnp.full(batch_size, time, jnp.int32)
     else:
         lengths = _checked_lengths(lengths, batch_size, time)
         inputs = zero_padding(inputs, lengths)
-    run = IMPLEMENTATIONS[choose_implementation(implementation)]
-    return run(params, inputs, lengths, initial_state, reverse=reverse)
+    kernels.check(implementation, dtype, precision)
+    return kernels.run(
+        implementation, each_params, inputs, lengths, states, reverse=reverse, precision=precision
+    )
 
 
 Each = TypeVar("Each")
@@ -102,12 +130,13 @@ def bidirectional_lstm(
     lengths: Lengths | None = None,
     initial_state: Bidirectional[LSTMState] | None = None,
     implementation: str = "auto",
+    precision: str | None = None,
 ) -> tuple[Bidirectional[Outputs], Bidirectional[LSTMState]]:
     """Runs one LSTM from the first step to the last and another from the last to the first.
 
     Args:
         params: `Bidirectional` of two `LSTMParams`.
-        inputs, lengths, implementation: as for `lstm`.
+        inputs, lengths, implementation, precision: as for `lstm`.
         initial_state: `Bidirectional` of two `LSTMState`s; None for zeros.
 
     Returns:
@@ -121,38 +150,24 @@ def bidirectional_lstm(
     Source: Schuster & Paliwal (1997); Graves & Schmidhuber (2005).
     """
     states = (None, None) if initial_state is None else initial_state
-    forward, backward = (
-        lstm(
-            direction_params,
-            inputs,
-            lengths=lengths,
-            initial_state=state,
-            reverse=reverse,
-            implementation=implementation,
-        )
-        for direction_params, state, reverse in zip(params, states, (False, True), strict=True)
+    forward, backward = _run(
+        params, inputs, lengths, states, (False, True), implementation, precision
     )
     return Bidirectional(forward[0], backward[0]), Bidirectional(forward[1], backward[1])
 
 
-def implementations() -> tuple[str, ...]:
-    """The names that `implementation` takes beside "auto", preferred ones first."""
-    return tuple(IMPLEMENTATIONS)
-
-
 def choose_implementation(implementation: str) -> str:
-    """The implementation that a request leads to; only "auto" leaves a choice.
+    """The implementation that a request leads to on this machine; only "auto" leaves a choice.
+
+    A program lowered for another platform chooses there: see `lstm_jax.kernels.run`.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: if there is none of that name, or it is not available here.
     """
-    if implementation == "auto":
-        return implementations()[0]
-    if implementation not in IMPLEMENTATIONS:
-        raise ValueError(
-            f"implementation must be one of {('auto', *implementations())}, got {implementation!r}"
-        )
-    return implementation
+    kernels.check(implementation)
+    if implementation != "auto":
+        return implementation
+    return "cpu" if jax.default_backend() == "cpu" and not cpu.UNAVAILABLE else "xla"
 
 
 def _check_shapes(params: LSTMParams, inputs: Array) -> None:

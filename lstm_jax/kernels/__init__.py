@@ -2,7 +2,7 @@
 
     run(params, inputs, lengths, initial_state, *, reverse) -> (outputs, final_state)
 
-    params          LSTMParams: kernels [D, 4H] and [H, 4H], bias [4H], gates in order i, f, g, o
+    params          LSTMParams: kernels [D, 4H], [H, 4H], bias [4H]; gates in the order i, f, g, o
     inputs          [B, T, D], zero at and past each length
     lengths         [B] int32, 0 <= lengths <= T
     initial_state   LSTMState: hidden and cell [B, H]
@@ -13,12 +13,83 @@
 All arrays but `lengths` have one floating dtype, which the results share. B and T may be 0. Every
 implementation is differentiable in reverse mode with respect to `params`, `inputs` and
 `initial_state`, and works under `jit` and `vmap`. `lstm_jax.lstm` checks what users pass and calls
-these; the same tests run on each (`tests/test_lstm.py`).
+`run` below, which takes one or two directions of reading, as tuples; the same tests run on each
+implementation (`tests/test_lstm.py`).
 """
 
-from collections.abc import Callable
+from functools import partial
 
-from lstm_jax.kernels import scan, xla
+import jax
+import jax.numpy as jnp
+
+from lstm_jax.cell import LSTMParams, LSTMState
+from lstm_jax.kernels import cpu, scan, xla
+from lstm_jax.shapes import Inputs, Lengths, Outputs
+
+Results = tuple[tuple[Outputs, LSTMState], ...]
+
+
+def _by_direction(run, params, inputs, lengths, initial_states, *, reverse, precision) -> Results:
+    with jax.default_matmul_precision(precision):
+        return tuple(
+            run(p, inputs, lengths, state, reverse=r)
+            for p, state, r in zip(params, initial_states, reverse, strict=True)
+        )
+
 
 # In the order of preference of `implementation="auto"`.
-IMPLEMENTATIONS: dict[str, Callable] = {"xla": xla.run, "scan": scan.run}
+IMPLEMENTATIONS = {
+    "cpu": cpu.run,
+    "xla": partial(_by_direction, xla.run),
+    "scan": partial(_by_direction, scan.run),
+}
+
+
+def implementations() -> dict[str, str]:
+    """What `implementation` may be beside "auto": name to "available", or to why it is not."""
+    return {"cpu": cpu.UNAVAILABLE or "available", "xla": "available", "scan": "available"}
+
+
+def check(
+    implementation: str, dtype: jax.typing.DTypeLike = jnp.float32, precision: str | None = None
+) -> None:
+    """Raises a ValueError if a request cannot be met on this machine, saying why."""
+    if implementation not in ("auto", *IMPLEMENTATIONS):
+        raise ValueError(
+            f"implementation must be one of {('auto', *IMPLEMENTATIONS)}, got {implementation!r}"
+        )
+    if precision not in (None, "bfloat16"):
+        raise ValueError(f'precision must be None or "bfloat16", got {precision!r}')
+    on_cpu = jax.default_backend() == "cpu"
+    if implementation == "cpu" or (implementation == "auto" and precision and on_cpu):
+        reason = cpu.unsupported(jnp.dtype(dtype), precision)
+        if reason:
+            raise ValueError(f"implementation={implementation!r} cannot run: {reason}")
+
+
+def run(
+    implementation: str,
+    params: tuple[LSTMParams, ...],
+    inputs: Inputs,
+    lengths: Lengths,
+    initial_states: tuple[LSTMState, ...],
+    *,
+    reverse: tuple[bool, ...],
+    precision: str | None = None,
+) -> Results:
+    """The contract above for each direction, by one implementation, or "auto".
+
+    "auto" is decided for the platform that a program is lowered for and not for the one that it is
+    traced on: "cpu" there if it was compiled and computes in the arrays' dtype, "xla" elsewhere.
+    """
+    options = {"reverse": reverse, "precision": precision}
+    operands = (params, inputs, lengths, initial_states)
+    if implementation != "auto":
+        return IMPLEMENTATIONS[implementation](*operands, **options)
+    if cpu.unsupported(inputs.dtype, precision):
+        return IMPLEMENTATIONS["xla"](*operands, **options)
+    return jax.lax.platform_dependent(
+        *operands,
+        cpu=partial(IMPLEMENTATIONS["cpu"], **options),
+        default=partial(IMPLEMENTATIONS["xla"], **options),
+    )

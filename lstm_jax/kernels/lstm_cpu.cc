@@ -1,0 +1,417 @@
+// XLA's side of the compiled LSTM: foreign function handlers, the choice of an instruction set, and
+// the threads. The arithmetic is in lstm_cpu_tile.cc.
+
+#include "lstm_cpu.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <numeric>
+#include <string_view>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#include "lstm_cpu_threads.h"
+#include "xla/ffi/api/ffi.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace lstm_cpu {
+namespace {
+
+namespace ffi = xla::ffi;
+
+// ---------------------------------------------------------------------------------------------
+// Instruction sets
+// ---------------------------------------------------------------------------------------------
+
+// Best first. LSTM_JAX_CPU_ISA=avx2 or plain asks for less, to test what other machines run.
+const char* const kNames[] = {"avx512bf16", "avx512", "avx2", "plain"};
+
+bool runs(int isa) {
+#if defined(LSTM_X86_SETS)
+  switch (isa) {
+    case 0:
+      return runs(1) && __builtin_cpu_supports("avx512bf16");
+    case 1:
+      return runs(2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+    case 2:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  }
+#endif
+  return isa == 3;
+}
+
+int best_isa() {
+  int isa = 0;
+  if (const char* asked = std::getenv("LSTM_JAX_CPU_ISA")) {
+    while (isa < 3 && std::string_view(asked) != kNames[isa]) ++isa;
+  }
+  while (!runs(isa)) ++isa;
+  return isa;
+}
+
+const int kIsa = best_isa();
+
+template <typename T>
+const Kernels<T>& kernels(bool bfloat16) {
+  constexpr bool single = std::is_same_v<T, float>;
+#if defined(LSTM_X86_SETS)
+  if constexpr (single) {
+    if (bfloat16) return avx512bf16::kBfloat16;
+    if (kIsa <= 1) return avx512::kFloat32;
+    if (kIsa == 2) return avx2::kFloat32;
+  } else {
+    if (kIsa <= 1) return avx512::kFloat64;
+    if (kIsa == 2) return avx2::kFloat64;
+  }
+#endif
+  if constexpr (single) {
+    return plain::kFloat32;
+  } else {
+    return plain::kFloat64;
+  }
+}
+
+// Asks for large pages under a buffer that is about to be written.
+void advise(ffi::AnyBuffer buffer) {
+#if defined(__linux__)
+  constexpr uintptr_t page = 1 << 21;
+  const uintptr_t start = reinterpret_cast<uintptr_t>(buffer.untyped_data());
+  const uintptr_t first = (start + page - 1) / page * page,
+                  end = (start + buffer.size_bytes()) / page * page;
+  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
+#endif
+}
+
+// ---------------------------------------------------------------------------------------------
+// The two passes
+// ---------------------------------------------------------------------------------------------
+
+using Memory = std::unique_ptr<void, decltype(&std::free)>;
+
+template <typename T>
+class Pass {
+ public:
+  Pass(ffi::ThreadPool& pool, bool bfloat16, Problem<T> problem, const int32_t* lengths,
+       std::vector<Direction<T>> directions)
+      : pool_(pool),
+        kernels_(kernels<T>(bfloat16)),
+        problem_(problem),
+        directions_(std::move(directions)),
+        lengths_(lengths, lengths + problem.batch),
+        order_(problem.batch) {
+    for (int32_t& length : lengths_) length = std::clamp<int64_t>(length, 0, problem.time);
+    std::iota(order_.begin(), order_.end(), 0);
+    std::stable_sort(order_.begin(), order_.end(),
+                     [this](int a, int b) { return lengths_[a] > lengths_[b]; });
+    problem_.lengths = lengths_.data();
+    problem_.order = order_.data();
+  }
+
+  void forward() {
+    if (count() * problem_.batch == 1 && lengths_[0] >= kTeamSteps && pool_.num_threads() > 1) {
+      return forward_of_one();
+    }
+    pack(/*transposed=*/false);
+    tiles([&](const Direction<T>& d, int64_t first, int rows) {
+      kernels_.forward(problem_, d, first, rows, nullptr, 0);
+    });
+  }
+
+  void backward() {
+    pack(/*transposed=*/true);
+    tiles([&](const Direction<T>& d, int64_t first, int rows) {
+      kernels_.backward(problem_, d, first, rows);
+    });
+  }
+
+  // Each unit of work is a range of columns: wide, so that the inputs are read from memory by few
+  // of them, but not wider than what leaves its sums in the L2 cache.
+  void gradient() {
+    const int64_t panels = kernels_.panels(4 * problem_.hidden);
+    const int64_t bytes = kernels_.packed_bytes(problem_.features + problem_.hidden, 1);
+    const int64_t units = units_for((panels * bytes + kSumBytes - 1) / kSumBytes, panels);
+    parallel_for(pool_, count() * units, [&](int64_t index) {
+      const int64_t unit = index / count();
+      kernels_.gradient(problem_, directions_[index % count()], panels * unit / units,
+                        panels * (unit + 1) / units);
+    });
+  }
+
+ private:
+  static constexpr int64_t kSumBytes = 1 << 19, kTeamSteps = 32, kCaution = 50;
+
+  int64_t count() const { return directions_.size(); }
+
+  // The parts to divide each direction's work into: at least `wanted`, at most `limit`, and a
+  // number that the threads can share evenly.
+  int64_t units_for(int64_t wanted, int64_t limit) const {
+    const int64_t threads = std::max<int64_t>(1, pool_.num_threads());
+    int64_t units = std::min(std::max<int64_t>(1, wanted), limit);
+    while (units < limit && units * count() % threads != 0) ++units;
+    return units;
+  }
+
+  // One sequence, in one direction. Nothing but its steps can be shared, and a step is bound by
+  // reading the recurrent kernel from the L2 cache (160 KB at H = 100), so two cores take half of
+  // it each. This thread does not rely on a second one: it offers the place while it packs, and
+  // goes on alone if none has taken it by then. Where threads are interrupted often, waiting for
+  // each other costs more than it brings: after a team was given up the next calls do not try.
+  void forward_of_one() {
+    enum State { kOpen, kClosed, kTaken, kRunning, kFinished };
+    struct Shared {
+      std::atomic<int> state{kOpen};
+      Team team;
+    };
+    static std::atomic<int> alone{0};
+    const auto run_alone = [&] { kernels_.forward(problem_, directions_[0], 0, 1, nullptr, 0); };
+    if (alone.load() > 0) {
+      alone.fetch_sub(1);
+      pack(/*transposed=*/false);
+      FlushDenormals flush;
+      return run_alone();
+    }
+    auto shared = std::make_shared<Shared>();
+    Direction<T> copy =
+        directions_[0];  // where the second thread writes what the first one does too
+    pool_.Schedule([shared, this, &copy] {
+      int state = kOpen;
+      if (!shared->state.compare_exchange_strong(state, kTaken)) return;  // the references are gone
+      FlushDenormals flush;
+      while (shared->state.load() == kTaken) std::this_thread::yield();
+      kernels_.forward(problem_, copy, 0, 1, &shared->team, 1);
+      shared->state.store(kFinished);
+    });
+    pack(/*transposed=*/false);
+    FlushDenormals flush;
+    const auto patience = std::chrono::steady_clock::now() + std::chrono::microseconds(20);
+    while (shared->state.load() == kOpen && std::chrono::steady_clock::now() < patience) {
+    }
+    int state = kOpen;
+    if (shared->state.compare_exchange_strong(state, kClosed)) {
+      alone.store(kCaution);
+      return run_alone();
+    }
+    const int64_t size = problem_.time * problem_.hidden;
+    const std::unique_ptr<T[]> written(new T[size + 2 * problem_.hidden]);
+    copy = directions_[0];  // its kernels are packed now
+    copy.gates = copy.cells = nullptr;
+    copy.outputs = written.get();
+    copy.final_hidden = written.get() + size;
+    copy.final_cell = copy.final_hidden + problem_.hidden;
+    const int64_t z_bytes =
+        2 * kernels_.block_rows * 64 * kernels_.panels(4 * problem_.hidden) + 64;
+    const Memory z(std::aligned_alloc(64, z_bytes), &std::free);
+    shared->team.z = z.get();
+    shared->state.store(kRunning);
+    const bool complete = kernels_.forward(problem_, directions_[0], 0, 1, &shared->team, 0);
+    while (shared->state.load() != kFinished) std::this_thread::yield();
+    if (complete) return;
+    alone.store(kCaution);
+    run_alone();
+  }
+
+  // Once per call: at B = 32, T = 500, D = 32, H = 100 it takes 1 % of the forward pass.
+  void pack(bool transposed) {
+    const int64_t gates = 4 * problem_.hidden, features = problem_.features,
+                  hidden = problem_.hidden;
+    const auto bytes = [&](int64_t rows) {
+      const int64_t size =
+          transposed ? kernels_.packed_bytes(gates, rows) : kernels_.packed_bytes(rows, gates);
+      return (size + 63) / 64 * 64;
+    };
+    const int64_t each = bytes(features) + bytes(hidden);
+    packed_.reset(std::aligned_alloc(64, count() * each + 64));
+    char* const memory = static_cast<char*>(packed_.get());
+    for (int64_t d = 0; d < count(); ++d) {
+      directions_[d].packed_input = memory + d * each;
+      directions_[d].packed_recurrent = memory + d * each + bytes(features);
+    }
+    const int64_t input_panels = kernels_.panels(transposed ? features : gates);
+    const int64_t units = input_panels + kernels_.panels(transposed ? hidden : gates);
+    parallel_for(pool_, count() * units, [&](int64_t index) {
+      const Direction<T>& d = directions_[index / units];
+      const int64_t unit = index % units;
+      const bool input = unit < input_panels;
+      const T* matrix = input ? d.input_kernel : d.recurrent_kernel;
+      void* packed = input ? d.packed_input : d.packed_recurrent;
+      const int64_t rows = input ? features : hidden, panel = input ? unit : unit - input_panels;
+      if (transposed) {
+        kernels_.pack(matrix, gates, rows, 1, gates, panel, packed);
+      } else {
+        kernels_.pack(matrix, rows, gates, gates, 1, panel, packed);
+      }
+    });
+  }
+
+  // Runs `work` on tiles of nearly equal heights, as many as the threads can share evenly; the
+  // longest sequences first, so that the last ones to finish are short.
+  template <typename Work>
+  void tiles(const Work& work) {
+    const int64_t batch = problem_.batch;
+    if (batch == 0) return;
+    const int64_t tiles = units_for((batch + kernels_.tile_rows - 1) / kernels_.tile_rows, batch);
+    parallel_for(pool_, tiles * count(), [&](int64_t unit) {
+      const int64_t tile = unit / count(), first = batch * tile / tiles;
+      work(directions_[unit % count()], first, batch * (tile + 1) / tiles - first);
+    });
+  }
+
+  ffi::ThreadPool& pool_;
+  const Kernels<T>& kernels_;
+  Problem<T> problem_;
+  std::vector<Direction<T>> directions_;
+  std::vector<int32_t> lengths_, order_;
+  Memory packed_{nullptr, &std::free};
+};
+
+// ---------------------------------------------------------------------------------------------
+// Handlers. The operands and results of each direction follow those that the directions share;
+// cpu.py has the same lists.
+// ---------------------------------------------------------------------------------------------
+
+template <typename T>
+Problem<T> problem_of(ffi::AnyBuffer inputs, ffi::AnyBuffer recurrent_kernel) {
+  const auto shape = inputs.dimensions();
+  return {shape[0],
+          shape[1],
+          shape[2],
+          recurrent_kernel.dimensions()[0],
+          static_cast<const T*>(inputs.untyped_data()),
+          nullptr,
+          nullptr};
+}
+
+// The operands or results of one direction, one after the other.
+template <typename T, typename List>
+class Reader {
+ public:
+  Reader(List list, size_t at) : list_(list), at_(at) {}
+  operator T*() { return static_cast<T*>(get().untyped_data()); }
+  ffi::AnyBuffer get() {
+    if constexpr (std::is_same_v<List, ffi::RemainingArgs>) {
+      return list_.template get<ffi::AnyBuffer>(at_++).value();
+    } else {
+      return *list_.template get<ffi::AnyBuffer>(at_++).value();
+    }
+  }
+
+ private:
+  List list_;
+  size_t at_;
+};
+
+template <typename T>
+void forward(ffi::ThreadPool& pool, int64_t reverse, bool bfloat16, ffi::AnyBuffer inputs,
+             const int32_t* lengths, ffi::RemainingArgs args, ffi::RemainingRets rets) {
+  constexpr size_t operands = 5;
+  const size_t count = args.size() / operands, results = rets.size() / count;
+  std::vector<Direction<T>> directions(count);
+  for (size_t i = 0; i < count; ++i) {
+    Direction<T>& d = directions[i];
+    d.reverse = reverse >> i & 1;
+    Reader<T, ffi::RemainingArgs> arg(args, i * operands);
+    d.input_kernel = arg, d.recurrent_kernel = arg, d.bias = arg;
+    d.initial_hidden = arg, d.initial_cell = arg;
+    Reader<T, ffi::RemainingRets> ret(rets, i * results);
+    d.outputs = ret, d.final_hidden = ret, d.final_cell = ret;
+    if (results == 5) d.gates = ret, d.cells = ret;  // the backward pass will want them
+  }
+  for (size_t i = 0; i < rets.size(); ++i) advise(*rets.get<ffi::AnyBuffer>(i).value());
+  const auto kernel = args.get<ffi::AnyBuffer>(1).value();
+  Pass<T>(pool, bfloat16, problem_of<T>(inputs, kernel), lengths, directions).forward();
+}
+
+template <typename T>
+void backward(ffi::ThreadPool& pool, int64_t reverse, bool bfloat16, ffi::AnyBuffer inputs,
+              const int32_t* lengths, ffi::RemainingArgs args, ffi::RemainingRets rets) {
+  constexpr size_t operands = 8, results = 4;
+  const size_t count = args.size() / operands;
+  std::vector<Direction<T>> directions(count);
+  for (size_t i = 0; i < count; ++i) {
+    Direction<T>& d = directions[i];
+    d.reverse = reverse >> i & 1;
+    Reader<T, ffi::RemainingArgs> arg(args, i * operands);
+    d.input_kernel = arg, d.recurrent_kernel = arg, d.initial_cell = arg;
+    const ffi::AnyBuffer gates = arg.get();
+    d.cells = arg, d.d_outputs = arg, d.d_final_hidden = arg, d.d_final_cell = arg;
+    Reader<T, ffi::RemainingRets> ret(rets, i * results);
+    d.d_inputs = ret, d.d_initial_hidden = ret, d.d_initial_cell = ret;
+    d.gates = ret;  // becomes dz; cpu.py asks for the same memory
+    if (d.gates != gates.untyped_data()) {
+      std::copy_n(static_cast<const T*>(gates.untyped_data()), gates.element_count(), d.gates);
+    }
+  }
+  const auto kernel = args.get<ffi::AnyBuffer>(1).value();
+  Pass<T>(pool, bfloat16, problem_of<T>(inputs, kernel), lengths, directions).backward();
+}
+
+template <typename T>
+void gradient(ffi::ThreadPool& pool, int64_t reverse, bool bfloat16, ffi::AnyBuffer inputs,
+              const int32_t* lengths, ffi::RemainingArgs args, ffi::RemainingRets rets) {
+  constexpr size_t operands = 3, results = 3;
+  const size_t count = args.size() / operands;
+  std::vector<Direction<T>> directions(count);
+  for (size_t i = 0; i < count; ++i) {
+    Direction<T>& d = directions[i];
+    d.reverse = reverse >> i & 1;
+    Reader<T, ffi::RemainingArgs> arg(args, i * operands);
+    d.initial_hidden = arg, d.outputs = arg, d.gates = arg;
+    Reader<T, ffi::RemainingRets> ret(rets, i * results);
+    d.d_input_kernel = ret, d.d_recurrent_kernel = ret, d.d_bias = ret;
+  }
+  ffi::Result<ffi::AnyBuffer> kernel = rets.get<ffi::AnyBuffer>(1).value();
+  Pass<T>(pool, bfloat16, problem_of<T>(inputs, *kernel), lengths, directions).gradient();
+}
+
+enum class What { kForward, kBackward, kGradient };
+
+template <What what>
+ffi::Error handle(ffi::ThreadPool pool, int64_t reverse, bool bfloat16, ffi::AnyBuffer inputs,
+                  ffi::Buffer<ffi::S32> lengths, ffi::RemainingArgs args, ffi::RemainingRets rets) {
+  const auto run = [&](auto zero) {
+    using T = decltype(zero);
+    constexpr auto* function = what == What::kForward    ? &forward<T>
+                               : what == What::kBackward ? &backward<T>
+                                                         : &gradient<T>;
+    function(pool, reverse, bfloat16, inputs, lengths.typed_data(), args, rets);
+    return ffi::Error::Success();
+  };
+  switch (inputs.element_type()) {
+    case ffi::F32:
+      return run(float{});
+    case ffi::F64:
+      return run(double{});
+    default:
+      return ffi::Error::InvalidArgument("the compiled LSTM takes float32 and float64");
+  }
+}
+
+auto binding() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Attr<int64_t>("reverse")  // bit i: direction i reads backward
+      .Attr<bool>("bfloat16")
+      .Arg<ffi::AnyBuffer>()         // inputs
+      .Arg<ffi::Buffer<ffi::S32>>()  // lengths
+      .RemainingArgs()
+      .RemainingRets();
+}
+
+}  // namespace
+}  // namespace lstm_cpu
+
+#define LSTM_CPU_HANDLER(name, what) \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(name, lstm_cpu::handle<lstm_cpu::What::what>, lstm_cpu::binding())
+LSTM_CPU_HANDLER(lstm_cpu_forward, kForward);
+LSTM_CPU_HANDLER(lstm_cpu_backward, kBackward);
+LSTM_CPU_HANDLER(lstm_cpu_gradient, kGradient);
+
+extern "C" const char* lstm_cpu_isa() { return lstm_cpu::kNames[lstm_cpu::kIsa]; }

@@ -1,0 +1,100 @@
+// What lstm_cpu.cc (XLA's side: handlers, threads) and lstm_cpu_tile.cc (the arithmetic, compiled
+// once per instruction set) say to each other.
+//
+// Letters as in lstm_jax/shapes.py: B batch, T time, D inputs, H hidden units; gates in the order
+// i, f, g, o. All arrays are row-major.
+
+#ifndef LSTM_CPU_H_
+#define LSTM_CPU_H_
+
+#include <atomic>
+#include <cstdint>
+
+namespace lstm_cpu {
+
+// One direction of reading: what the forward pass reads and writes, then what the backward pass
+// adds to it. `packed_*` are the kernels in the order in which the tile loops read them.
+template <typename T>
+struct Direction {
+  bool reverse;
+  const T *input_kernel, *recurrent_kernel, *bias;  // [D, 4H], [H, 4H], [4H]
+  const T *initial_hidden, *initial_cell;           // [B, H]
+  T* outputs;                                       // [B, T, H]
+  T *final_hidden, *final_cell;                     // [B, H]
+  T* gates;                                         // [B, T, 4H] after their activations, or null;
+                                                    // the backward pass leaves dz in their place
+  T* cells;                                         // [B, T, H] after each step, or null
+  void *packed_input, *packed_recurrent;
+
+  const T *d_outputs, *d_final_hidden, *d_final_cell;
+  T *d_input_kernel, *d_recurrent_kernel, *d_bias;
+  T* d_inputs;  // [B, T, D]
+  T *d_initial_hidden, *d_initial_cell;
+};
+
+template <typename T>
+struct Problem {
+  int64_t batch, time, features, hidden;
+  const T* inputs;         // [B, T, D]
+  const int32_t* lengths;  // [B], within 0..T
+  const int32_t* order;    // the sequences from the longest to the shortest
+};
+
+// Two threads that advance one sequence together: each computes half of a step's preactivations.
+struct Team {
+  void* z;  // the preactivations of two blocks of steps
+  struct alignas(64) {
+    std::atomic<int64_t> steps{0};
+  } done[2];
+  std::atomic<bool> broken{false};
+
+  // Returns true when both have come here `steps` times. They meet about every 0.4 µs, so they
+  // wait without sleeping, and if the system has taken a thread away the team is given up.
+  bool meet(int member, int64_t steps) {
+    done[member].steps.store(steps, std::memory_order_release);
+    for (int tries = 0; done[1 - member].steps.load(std::memory_order_acquire) < steps; ++tries) {
+      if (tries > 20000) broken.store(true);  // some 20 µs
+      if (broken.load(std::memory_order_relaxed)) return false;
+    }
+    return true;
+  }
+};
+
+// The arithmetic for one element type on one instruction set.
+template <typename T>
+struct Kernels {
+  int tile_rows;   // sequences that a thread advances together, at most
+  int block_rows;  // rows of preactivations that it holds
+  // Bytes of a packed [rows, columns] matrix, and the number of panels it is packed by.
+  int64_t (*packed_bytes)(int64_t rows, int64_t columns);
+  int64_t (*panels)(int64_t columns);
+  // Packs panel `panel` of a [rows, columns] matrix whose element (r, c) is at r * row_stride + c *
+  // column_stride.
+  void (*pack)(const T* matrix, int64_t rows, int64_t columns, int64_t row_stride,
+               int64_t column_stride, int64_t panel, void* packed);
+  // All steps of the sequences order[first .. first + count). A member of a team returns false if
+  // the team was given up and its results are worth nothing.
+  bool (*forward)(const Problem<T>&, const Direction<T>&, int64_t first, int count, Team*,
+                  int member);
+  void (*backward)(const Problem<T>&, const Direction<T>&, int64_t first, int count);
+  // The gradients of kernels and bias over all steps, for panels [left, right) of their columns;
+  // after all of `backward`.
+  void (*gradient)(const Problem<T>&, const Direction<T>&, int64_t left, int64_t right);
+};
+
+// The tables that lstm_cpu_tile.cc defines, one namespace for each set of compiler flags.
+#define LSTM_CPU_DECLARE(isa)            \
+  namespace isa {                        \
+  extern const Kernels<float> kFloat32;  \
+  extern const Kernels<double> kFloat64; \
+  extern const Kernels<float> kBfloat16; \
+  }
+LSTM_CPU_DECLARE(plain)
+LSTM_CPU_DECLARE(avx2)
+LSTM_CPU_DECLARE(avx512)
+LSTM_CPU_DECLARE(avx512bf16)
+#undef LSTM_CPU_DECLARE
+
+}  // namespace lstm_cpu
+
+#endif  // LSTM_CPU_H_

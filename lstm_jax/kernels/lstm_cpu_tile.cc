@@ -1,0 +1,344 @@
+// The arithmetic of the LSTM on a processor's vectors. setup.py compiles this file once per
+// instruction set, with LSTM_ISA naming it; lstm_cpu.cc picks one when the library is loaded.
+//
+// A tile is a few sequences that one thread advances through all their steps. Tiles depend on
+// nothing but the packed kernels, so threads never wait for each other. Within a tile the
+// sequences stand from the longest to the shortest, and each counts its steps s from the first one
+// it reads (its last position, when reading in reverse): those still running at step s are then
+// the first n of them, and padding costs nothing.
+//
+// Every number is computed by the same operations in the same order whatever the tile it is in.
+// That makes the bits independent of the number of threads, which changes only the tiles.
+
+#include "lstm_cpu_vector.h"
+
+namespace lstm_cpu {
+namespace LSTM_ISA {
+namespace {
+
+template <typename Math>
+struct Tile : Products<Math> {
+  using typename Products<Math>::T;
+  using typename Products<Math>::V;
+  using typename Products<Math>::Element;
+  using typename Products<Math>::Block;
+  using Products<Math>::kLanes;
+  using Products<Math>::elements;
+  using Products<Math>::panels;
+  using Products<Math>::multiply;
+
+  // -------------------------------------------------------------------------------------------
+  // A tile through all its steps
+  // -------------------------------------------------------------------------------------------
+
+  // The sequences of a tile; `running(s)` of them have a step s.
+  struct Sequences {
+    const Problem<T>& problem;
+    const int32_t* sequence;
+    int count;
+    bool reverse;
+    int32_t length[kTileRows];
+
+    Sequences(const Problem<T>& p, const Direction<T>& d, int64_t first, int count)
+        : problem(p), sequence(p.order + first), count(count), reverse(d.reverse) {
+      for (int r = 0; r < count; ++r) length[r] = p.lengths[sequence[r]];
+    }
+    int64_t steps() const { return length[0]; }
+    int running(int64_t s) const {
+      int n = count;
+      while (n > 0 && length[n - 1] <= s) --n;
+      return n;
+    }
+    // Where step s of row r stands in a [B * T, ...] array.
+    int64_t at(int r, int64_t s) const {
+      return sequence[r] * problem.time + (reverse ? length[r] - 1 - s : s);
+    }
+    // What row r had before step s: row `s` - 1 of `later`, or its row of `initial`.
+    const T* before(int r, int64_t s, const T* later, const T* initial) const {
+      const int64_t size = problem.hidden;
+      return s > 0 ? later + at(r, s - 1) * size : initial + sequence[r] * size;
+    }
+    // Zeros at and past each row's length of a [B, T, size] array.
+    void clear_padding(T* array, int64_t size) const {
+      for (int r = 0; r < count; ++r) {
+        std::memset(array + (sequence[r] * problem.time + length[r]) * size, 0,
+                    (problem.time - length[r]) * size * sizeof(T));
+      }
+    }
+  };
+
+  // c_t = f c_{t-1} + i g and h_t = o tanh(c_t), for one row of preactivations z [4H], which
+  // become the gates, in `gates` (which may be z). Two loops: in one, five long chains of
+  // dependent operations a turn fill the processor's queues and it runs at half the speed.
+  static void activate(const T* z, int64_t size, T* cell, T* hidden, T* gates, T* cells) {
+    for (int64_t j = 0; j < 2 * size; j += kLanes) {
+      store(gates + j, sigmoid<T>(load(z + j)), 2 * size - j);
+    }
+    for (int64_t j = 0; j < size; j += kLanes) {
+      store(gates + 2 * size + j, tanh<T>(load(z + 2 * size + j)), size - j);
+    }
+    for (int64_t j = 0; j < size; j += kLanes) {
+      store(gates + 3 * size + j, sigmoid<T>(load(z + 3 * size + j)), size - j);
+    }
+    for (int64_t j = 0; j < size; j += kLanes) {
+      const int64_t n = size - j;
+      const V i = load(gates + j, n), f = load(gates + size + j, n);
+      const V g = load(gates + 2 * size + j, n), o = load(gates + 3 * size + j, n);
+      const V c = f * load(cell + j) + i * g;
+      store(cell + j, c);
+      store(hidden + j, o * tanh<T>(c), n);
+      if (cells != nullptr) store(cells + j, c, n);
+    }
+  }
+
+  // With a team, each member computes a part of the columns of z and then, both alike, the states.
+  static bool forward(const Problem<T>& p, const Direction<T>& d, int64_t first, int count,
+                      Team* team, int member) {
+    const Sequences rows(p, d, first, count);
+    const int64_t hidden = p.hidden, columns = panels(4 * hidden), z_stride = columns * kLanes;
+    const int64_t left = team ? columns * member / 2 : 0,
+                  width = (team ? columns * (member + 1) / 2 : columns) - left;
+    const int64_t bias_end =
+        (left + width) * kLanes < 4 * hidden ? (left + width) * kLanes : 4 * hidden;
+    const int64_t cell_stride = panels(hidden) * kLanes;
+    const int64_t steps = kBlockRows / count;
+    const int64_t operand_stride = panels(p.features > hidden ? p.features : hidden) * kLanes;
+    auto own_z = scratch<T>(team ? 0 : kBlockRows * z_stride);
+    auto own_gates = scratch<T>(team ? z_stride : 0);
+    auto cell = scratch<T>(count * cell_stride);
+    auto buffer = scratch<Element>(Math::kPerElement > 1 ? kBlockRows * operand_stride : 0);
+    const Element* packed_input =
+        static_cast<const Element*>(d.packed_input) + left * elements(p.features) * kLanes;
+    const Element* packed_recurrent =
+        static_cast<const Element*>(d.packed_recurrent) + left * elements(hidden) * kLanes;
+    const Element* a[kBlockRows];
+    for (int r = 0; r < count; ++r) {
+      std::memcpy(cell.get() + r * cell_stride, d.initial_cell + rows.sequence[r] * hidden,
+                  hidden * sizeof(T));
+    }
+    for (int64_t block = 0; block < rows.steps(); block += steps) {
+      const int64_t end = block + steps < rows.steps() ? block + steps : rows.steps();
+      // A team has two blocks of z: while one is filled, the other member may still read the last.
+      T* const z =
+          team ? static_cast<T*>(team->z) + block / steps % 2 * kBlockRows * z_stride : own_z.get();
+      // z = x W + b, for all steps of the block.
+      int64_t total = 0;
+      for (int64_t s = block; s < end; ++s) {
+        for (int r = 0; r < rows.running(s); ++r, ++total) {
+          a[total] = Math::operand(p.inputs + rows.at(r, s) * p.features, p.features,
+                                   buffer.get() + total * operand_stride);
+          std::memcpy(z + total * z_stride + left * kLanes, d.bias + left * kLanes,
+                      (bias_end - left * kLanes) * sizeof(T));
+        }
+      }
+      multiply(a, total, elements(p.features), packed_input, width, z + left * kLanes, z_stride);
+      // z += h U, and the activations, step by step.
+      T* z_step = z;
+      for (int64_t s = block; s < end; ++s) {
+        const int running = rows.running(s);
+        for (int r = 0; r < running; ++r) {
+          a[r] = Math::operand(rows.before(r, s, d.outputs, d.initial_hidden), hidden,
+                               buffer.get() + r * operand_stride);
+        }
+        multiply(a, running, elements(hidden), packed_recurrent, width, z_step + left * kLanes,
+                 z_stride, s % 2);
+        if (team && !team->meet(member, s + 1)) return false;
+        for (int r = 0; r < running; ++r, z_step += z_stride) {
+          const int64_t at = rows.at(r, s);
+          activate(z_step, hidden, cell.get() + r * cell_stride, d.outputs + at * hidden,
+                   d.gates ? d.gates + at * 4 * hidden
+                   : team  ? own_gates.get()
+                           : z_step,
+                   d.gates ? d.cells + at * hidden : nullptr);
+        }
+      }
+    }
+    for (int r = 0; r < count; ++r) {
+      const int64_t to = rows.sequence[r] * hidden;
+      std::memcpy(d.final_hidden + to, rows.before(r, rows.length[r], d.outputs, d.initial_hidden),
+                  hidden * sizeof(T));
+      std::memcpy(d.final_cell + to, cell.get() + r * cell_stride, hidden * sizeof(T));
+    }
+    rows.clear_padding(d.outputs, hidden);
+    return true;
+  }
+
+  // Replaces the gates of one row and step by dz, and d_cell by what reaches the step before.
+  static void differentiate(T* gates, int64_t size, const T* cell, const T* cell_before,
+                            const T* d_output, const T* d_hidden, T* d_cell) {
+    for (int64_t j = 0; j < size; j += kLanes) {
+      const int64_t n = size - j;
+      const V i = load(gates + j, n), f = load(gates + size + j, n);
+      const V g = load(gates + 2 * size + j, n), o = load(gates + 3 * size + j, n);
+      const V tanh_c = tanh<T>(load(cell + j, n));
+      const V dh = load(d_hidden + j) + load(d_output + j, n);
+      const V dc = load(d_cell + j) + dh * o * (T(1) - tanh_c * tanh_c);
+      store(d_cell + j, dc * f);
+      store(gates + j, dc * g * (i * (T(1) - i)), n);
+      store(gates + size + j, dc * load(cell_before + j, n) * (f * (T(1) - f)), n);
+      store(gates + 2 * size + j, dc * i * (T(1) - g * g), n);
+      store(gates + 3 * size + j, dh * tanh_c * (o * (T(1) - o)), n);
+    }
+  }
+
+  static void backward(const Problem<T>& p, const Direction<T>& d, int64_t first, int count) {
+    const Sequences rows(p, d, first, count);
+    const int64_t hidden = p.hidden, stride = panels(hidden) * kLanes;
+    const int64_t x_stride = panels(p.features) * kLanes;
+    const int64_t operand_stride = panels(4 * hidden) * kLanes;
+    const int64_t steps = kBlockRows / count;
+    auto d_hidden = scratch<T>(count * stride);
+    auto d_cell = scratch<T>(count * stride);
+    auto d_input = scratch<T>(kBlockRows * x_stride);
+    auto buffer = scratch<Element>(Math::kPerElement > 1 ? kBlockRows * operand_stride : 0);
+    const Element* a[kBlockRows];
+    for (int r = 0; r < count; ++r) {
+      const int64_t from = rows.sequence[r] * hidden;
+      std::memcpy(d_hidden.get() + r * stride, d.d_final_hidden + from, hidden * sizeof(T));
+      std::memcpy(d_cell.get() + r * stride, d.d_final_cell + from, hidden * sizeof(T));
+    }
+    for (int64_t end = rows.steps(); end > 0; end -= steps) {
+      const int64_t block = end > steps ? end - steps : 0;
+      int64_t total = 0;
+      for (int64_t s = end - 1; s >= block; --s) {
+        const int running = rows.running(s);
+        for (int r = 0; r < running; ++r) {
+          const int64_t at = rows.at(r, s);
+          T* gates = d.gates + at * 4 * hidden;
+          differentiate(gates, hidden, d.cells + at * hidden,
+                        rows.before(r, s, d.cells, d.initial_cell), d.d_outputs + at * hidden,
+                        d_hidden.get() + r * stride, d_cell.get() + r * stride);
+          a[total + r] =
+              Math::operand(gates, 4 * hidden, buffer.get() + (total + r) * operand_stride);
+        }
+        // dh = dz Uᵀ
+        std::memset(d_hidden.get(), 0, running * stride * sizeof(T));
+        multiply(a + total, running, elements(4 * hidden),
+                 static_cast<const Element*>(d.packed_recurrent), panels(hidden), d_hidden.get(),
+                 stride, s % 2);
+        total += running;
+      }
+      // dx = dz Wᵀ, for all steps of the block.
+      std::memset(d_input.get(), 0, total * x_stride * sizeof(T));
+      multiply(a, total, elements(4 * hidden), static_cast<const Element*>(d.packed_input),
+               panels(p.features), d_input.get(), x_stride);
+      const T* from = d_input.get();
+      for (int64_t s = end - 1; s >= block; --s) {
+        for (int r = 0; r < rows.running(s); ++r, from += x_stride) {
+          std::memcpy(d.d_inputs + rows.at(r, s) * p.features, from, p.features * sizeof(T));
+        }
+      }
+    }
+    for (int r = 0; r < count; ++r) {
+      const int64_t to = rows.sequence[r] * hidden;
+      std::memcpy(d.d_initial_hidden + to, d_hidden.get() + r * stride, hidden * sizeof(T));
+      std::memcpy(d.d_initial_cell + to, d_cell.get() + r * stride, hidden * sizeof(T));
+    }
+    rows.clear_padding(d.d_inputs, p.features);
+  }
+  // -------------------------------------------------------------------------------------------
+  // The gradients of kernels and bias
+  // -------------------------------------------------------------------------------------------
+
+  // dW = Σ xᵀ dz, dU = Σ hᵀ dz and db = Σ dz over all steps of all sequences, for columns
+  // [left, right), in vectors. Each column is summed in the order of the sequences.
+  static void gradient(const Problem<T>& p, const Direction<T>& d, int64_t left, int64_t right) {
+    constexpr int kColumns = columns_for(kRows);
+    static const Block* const table = Products<Math>::template block_table<true, kColumns>(
+        std::make_integer_sequence<int, kRows * kColumns>());
+    const int64_t gates = 4 * p.hidden, stride = (right - left) * kLanes, features = p.features,
+                  hidden = p.hidden;
+    auto sums = scratch<T>((features + hidden + 1) * stride);  // of dW, dU and db
+    auto panel = scratch<Element>(kGradientSteps * kColumns * kLanes);
+    const bool convert = Math::kPerElement > 1;
+    const int64_t x_stride = panels(features) * kLanes, h_stride = panels(hidden) * kLanes;
+    auto buffer = scratch<Element>(convert ? kGradientSteps * (x_stride + h_stride) : 0);
+    std::memset(sums.get(), 0, (features + hidden + 1) * stride * sizeof(T));
+    T* const bias = sums.get() + (features + hidden) * stride;
+    const T *x[kGradientSteps], *h[kGradientSteps], *dz[kGradientSteps];
+    const Element *x_elements[kGradientSteps], *h_elements[kGradientSteps];
+    int64_t count = 0;
+
+    const auto add = [&](const Element* const* a, int64_t rows, int64_t width, T* to) {
+      const int64_t groups = ceil_div(rows, kRows);
+      for (int64_t g = 0; g < groups; ++g) {
+        const int64_t top = rows * g / groups, height = rows * (g + 1) / groups - top;
+        table[(height - 1) * kColumns + width - 1](a, top, elements(count), panel.get(),
+                                                   kGradientSteps * kLanes, to + top * stride,
+                                                   stride);
+      }
+    };
+    const auto flush = [&] {
+      for (int64_t k = 0; k < count; k += Math::kPerElement) {
+        const int64_t e = k / Math::kPerElement;
+        x_elements[e] = Math::across(x + k, count - k, features, buffer.get() + k * x_stride);
+        h_elements[e] = Math::across(h + k, count - k, hidden,
+                                     buffer.get() + kGradientSteps * x_stride + k * h_stride);
+      }
+      const int64_t widths = ceil_div(right - left, kColumns);
+      for (int64_t w = 0; w < widths; ++w) {
+        const int64_t first = (right - left) * w / widths,
+                      width = (right - left) * (w + 1) / widths - first;
+        for (int64_t j = 0; j < width; ++j) {
+          const int64_t column = (left + first + j) * kLanes, n = gates - column;
+          V sum = load(bias + (first + j) * kLanes);
+          for (int64_t k = 0; k < count; ++k) {
+            sum += load(dz[k] + column, n);
+            // The panel is a stripe of a large array, which the processor does not foresee:
+            // without this the whole phase takes 1.25 times as long.
+            __builtin_prefetch(dz[k] + column + kGradientSteps * gates);
+          }
+          store(bias + (first + j) * kLanes, sum);
+          for (int64_t k = 0; k < count; k += Math::kPerElement) {
+            Math::across_vector(
+                dz + k, count - k, column, n,
+                panel.get() + (j * kGradientSteps + k / Math::kPerElement) * kLanes);
+          }
+        }
+        add(x_elements, features, width, sums.get() + first * kLanes);
+        add(h_elements, hidden, width, sums.get() + features * stride + first * kLanes);
+      }
+      count = 0;
+    };
+    for (int64_t b = 0; b < p.batch; ++b) {
+      for (int64_t t = 0; t < p.lengths[b]; ++t) {
+        const int64_t at = b * p.time + t, before = d.reverse ? t + 1 : t - 1;
+        x[count] = p.inputs + at * features;
+        h[count] = before >= 0 && before < p.lengths[b] ? d.outputs + (b * p.time + before) * hidden
+                                                        : d.initial_hidden + b * hidden;
+        dz[count] = d.gates + at * gates;
+        if (++count == kGradientSteps) flush();
+      }
+    }
+    flush();
+
+    const int64_t column = left * kLanes;
+    const int64_t size = (gates - column < stride ? gates - column : stride) * sizeof(T);
+    const T* from = sums.get();
+    for (int64_t r = 0; r < features; ++r, from += stride) {
+      std::memcpy(d.d_input_kernel + r * gates + column, from, size);
+    }
+    for (int64_t r = 0; r < hidden; ++r, from += stride) {
+      std::memcpy(d.d_recurrent_kernel + r * gates + column, from, size);
+    }
+    std::memcpy(d.d_bias + column, from, size);
+  }
+};
+
+template <typename Math>
+constexpr Kernels<typename Math::T> table() {
+  using K = Tile<Math>;
+  return {kTileRows, kBlockRows, K::packed_bytes, K::panels,
+          K::pack,   K::forward, K::backward,     K::gradient};
+}
+
+}  // namespace
+
+const Kernels<float> kFloat32 = table<Exact<float>>();
+const Kernels<double> kFloat64 = table<Exact<double>>();
+#if defined(__AVX512BF16__)
+const Kernels<float> kBfloat16 = table<Bfloat16>();
+#endif
+
+}  // namespace LSTM_ISA
+}  // namespace lstm_cpu
