@@ -17,7 +17,7 @@
 # cell, put the address of this repository in place of REPOSITORY.
 
 # %%
-# !git clone --depth 1 REPOSITORY lstm_jax && pip install -q ./lstm_jax
+# !git clone --depth 1 REPOSITORY lstm_jax && pip install -q -e ./lstm_jax
 # %cd lstm_jax
 
 # %%
