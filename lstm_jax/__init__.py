@@ -10,7 +10,7 @@ from lstm_jax.cell import (
     zero_state,
 )
 from lstm_jax.kernels import implementations
-from lstm_jax.lstm import Bidirectional, bidirectional_lstm, lstm
+from lstm_jax.lstm import Bidirectional, bidirectional_lstm, choose_implementation, lstm
 from lstm_jax.recurrence import scan_cell
 from lstm_jax.run import Run, load
 
@@ -21,6 +21,7 @@ __all__ = [
     "LSTMState",
     "Run",
     "bidirectional_lstm",
+    "choose_implementation",
     "implementations",
     "init_lstm",
     "load",

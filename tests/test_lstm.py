@@ -330,3 +330,11 @@ def test_bad_arguments_are_named(message):
     with pytest.raises(ValueError) as caught:
         BAD[message](*problem(4, 9, 5, 7))
     assert str(caught.value).startswith(message)
+
+
+def test_the_choice_of_auto_can_be_asked_for():
+    chosen = lstm_jax.choose_implementation("auto")
+    assert chosen == IMPLEMENTATIONS[0], "the first of those that run here"
+    assert lstm_jax.choose_implementation("scan") == "scan"
+    with pytest.raises(ValueError, match=r"implementation must be one of .*got 'cudnn'"):
+        lstm_jax.choose_implementation("cudnn")
