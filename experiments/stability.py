@@ -27,7 +27,8 @@ from lstm_jax.cli import command_line, reporting_errors
 from lstm_jax.text import load_corpus
 from lstm_jax.train.config import Config
 from lstm_jax.train.folder import RunFolder, write_json
-from lstm_jax.train.loop import environment, train
+from lstm_jax.machine import environment
+from lstm_jax.train.loop import train
 from lstm_jax.train.report import read_metrics
 
 WINDOW = 1_600  # reviews; a multiple of both batch sizes

@@ -63,7 +63,7 @@ class Run:
         tokens, lengths = jnp.zeros((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
         return self.model.init(jax.random.key(0), tokens, lengths)["params"]
 
-    def logits(self, texts: Sequence[str], *, batch_size: int = 64) -> NDArray[np.float32]:
+    def logits(self, texts: Sequence[str], *, batch_size: int = 128) -> NDArray[np.float32]:
         """The logits [N, C] of N texts; C = 1 for two classes."""
         if not texts:
             return np.zeros((0, self.model.outputs), np.float32)
@@ -77,7 +77,7 @@ class Run:
         )
         return predict_logits(self.model, self.params, batches, self._placement)
 
-    def predict(self, texts: Sequence[str], *, batch_size: int = 64) -> NDArray[np.float64]:
+    def predict(self, texts: Sequence[str], *, batch_size: int = 128) -> NDArray[np.float64]:
         """The probability of each class for each text.
 
         Args:
@@ -92,7 +92,7 @@ class Run:
         """
         return probabilities(self.logits(texts, batch_size=batch_size))
 
-    def stream(self, texts: Iterable[str], *, batch_size: int = 64) -> Iterator[Prediction]:
+    def stream(self, texts: Iterable[str], *, batch_size: int = 128) -> Iterator[Prediction]:
         """Predicts texts as they come, a batch at a time; the input may be endless.
 
         Args:

@@ -10,6 +10,7 @@ FLOORS = [
         "shapes",
         "cell",
         "recurrence",
+        "machine",
         "kernels.scan",
         "kernels.xla",
         "kernels.cpu",

@@ -4,13 +4,10 @@
 #include "lstm_cpu.h"
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <string_view>
-#include <thread>
 #include <type_traits>
 #include <vector>
 
@@ -116,12 +113,9 @@ class Pass {
   }
 
   void forward() {
-    if (count() * problem_.batch == 1 && lengths_[0] >= kTeamSteps && pool_.num_threads() > 1) {
-      return forward_of_one();
-    }
     pack(/*transposed=*/false);
     tiles([&](const Direction<T>& d, int64_t first, int rows) {
-      kernels_.forward(problem_, d, first, rows, nullptr, 0);
+      kernels_.forward(problem_, d, first, rows);
     });
   }
 
@@ -146,7 +140,7 @@ class Pass {
   }
 
  private:
-  static constexpr int64_t kSumBytes = 1 << 19, kTeamSteps = 32, kCaution = 50;
+  static constexpr int64_t kSumBytes = 1 << 19;
 
   int64_t count() const { return directions_.size(); }
 
@@ -157,65 +151,6 @@ class Pass {
     int64_t units = std::min(std::max<int64_t>(1, wanted), limit);
     while (units < limit && units * count() % threads != 0) ++units;
     return units;
-  }
-
-  // One sequence, in one direction. Nothing but its steps can be shared, and a step is bound by
-  // reading the recurrent kernel from the L2 cache (160 KB at H = 100), so two cores take half of
-  // it each. This thread does not rely on a second one: it offers the place while it packs, and
-  // goes on alone if none has taken it by then. Where threads are interrupted often, waiting for
-  // each other costs more than it brings: after a team was given up the next calls do not try.
-  void forward_of_one() {
-    enum State { kOpen, kClosed, kTaken, kRunning, kFinished };
-    struct Shared {
-      std::atomic<int> state{kOpen};
-      Team team;
-    };
-    static std::atomic<int> alone{0};
-    const auto run_alone = [&] { kernels_.forward(problem_, directions_[0], 0, 1, nullptr, 0); };
-    if (alone.load() > 0) {
-      alone.fetch_sub(1);
-      pack(/*transposed=*/false);
-      FlushDenormals flush;
-      return run_alone();
-    }
-    auto shared = std::make_shared<Shared>();
-    Direction<T> copy =
-        directions_[0];  // where the second thread writes what the first one does too
-    pool_.Schedule([shared, this, &copy] {
-      int state = kOpen;
-      if (!shared->state.compare_exchange_strong(state, kTaken)) return;  // the references are gone
-      FlushDenormals flush;
-      while (shared->state.load() == kTaken) std::this_thread::yield();
-      kernels_.forward(problem_, copy, 0, 1, &shared->team, 1);
-      shared->state.store(kFinished);
-    });
-    pack(/*transposed=*/false);
-    FlushDenormals flush;
-    const auto patience = std::chrono::steady_clock::now() + std::chrono::microseconds(20);
-    while (shared->state.load() == kOpen && std::chrono::steady_clock::now() < patience) {
-    }
-    int state = kOpen;
-    if (shared->state.compare_exchange_strong(state, kClosed)) {
-      alone.store(kCaution);
-      return run_alone();
-    }
-    const int64_t size = problem_.time * problem_.hidden;
-    const std::unique_ptr<T[]> written(new T[size + 2 * problem_.hidden]);
-    copy = directions_[0];  // its kernels are packed now
-    copy.gates = copy.cells = nullptr;
-    copy.outputs = written.get();
-    copy.final_hidden = written.get() + size;
-    copy.final_cell = copy.final_hidden + problem_.hidden;
-    const int64_t z_bytes =
-        2 * kernels_.block_rows * 64 * kernels_.panels(4 * problem_.hidden) + 64;
-    const Memory z(std::aligned_alloc(64, z_bytes), &std::free);
-    shared->team.z = z.get();
-    shared->state.store(kRunning);
-    const bool complete = kernels_.forward(problem_, directions_[0], 0, 1, &shared->team, 0);
-    while (shared->state.load() != kFinished) std::this_thread::yield();
-    if (complete) return;
-    alone.store(kCaution);
-    run_alone();
   }
 
   // Once per call: at B = 32, T = 500, D = 32, H = 100 it takes 1 % of the forward pass.
@@ -308,22 +243,34 @@ class Reader {
   size_t at_;
 };
 
+// What a call got for its directions: `fill` is given the readers of each one's operands and results.
+template <typename T, typename Fill>
+std::vector<Direction<T>> directions_of(int64_t reverse, ffi::RemainingArgs args,
+                                        ffi::RemainingRets rets, size_t operands,
+                                        const Fill& fill) {
+  const size_t count = args.size() / operands, results = rets.size() / count;
+  std::vector<Direction<T>> directions(count);
+  for (size_t i = 0; i < count; ++i) {
+    directions[i].reverse = reverse >> i & 1;
+    Reader<T, ffi::RemainingArgs> arg(args, i * operands);
+    Reader<T, ffi::RemainingRets> ret(rets, i * results);
+    fill(directions[i], arg, ret);
+  }
+  return directions;
+}
+
 template <typename T>
 void forward(ffi::ThreadPool& pool, int64_t reverse, bool bfloat16, ffi::AnyBuffer inputs,
              const int32_t* lengths, ffi::RemainingArgs args, ffi::RemainingRets rets) {
   constexpr size_t operands = 5;
-  const size_t count = args.size() / operands, results = rets.size() / count;
-  std::vector<Direction<T>> directions(count);
-  for (size_t i = 0; i < count; ++i) {
-    Direction<T>& d = directions[i];
-    d.reverse = reverse >> i & 1;
-    Reader<T, ffi::RemainingArgs> arg(args, i * operands);
-    d.input_kernel = arg, d.recurrent_kernel = arg, d.bias = arg;
-    d.initial_hidden = arg, d.initial_cell = arg;
-    Reader<T, ffi::RemainingRets> ret(rets, i * results);
-    d.outputs = ret, d.final_hidden = ret, d.final_cell = ret;
-    if (results == 5) d.gates = ret, d.cells = ret;  // the backward pass will want them
-  }
+  const bool save = rets.size() == args.size();  // the backward pass will want gates and cells
+  const auto directions = directions_of<T>(
+      reverse, args, rets, operands, [save](Direction<T>& d, auto& arg, auto& ret) {
+        d.input_kernel = arg, d.recurrent_kernel = arg, d.bias = arg;
+        d.initial_hidden = arg, d.initial_cell = arg;
+        d.outputs = ret, d.final_hidden = ret, d.final_cell = ret;
+        if (save) d.gates = ret, d.cells = ret;
+      });
   for (size_t i = 0; i < rets.size(); ++i) advise(*rets.get<ffi::AnyBuffer>(i).value());
   const auto kernel = args.get<ffi::AnyBuffer>(1).value();
   Pass<T>(pool, bfloat16, problem_of<T>(inputs, kernel), lengths, directions).forward();
@@ -332,23 +279,17 @@ void forward(ffi::ThreadPool& pool, int64_t reverse, bool bfloat16, ffi::AnyBuff
 template <typename T>
 void backward(ffi::ThreadPool& pool, int64_t reverse, bool bfloat16, ffi::AnyBuffer inputs,
               const int32_t* lengths, ffi::RemainingArgs args, ffi::RemainingRets rets) {
-  constexpr size_t operands = 8, results = 4;
-  const size_t count = args.size() / operands;
-  std::vector<Direction<T>> directions(count);
-  for (size_t i = 0; i < count; ++i) {
-    Direction<T>& d = directions[i];
-    d.reverse = reverse >> i & 1;
-    Reader<T, ffi::RemainingArgs> arg(args, i * operands);
-    d.input_kernel = arg, d.recurrent_kernel = arg, d.initial_cell = arg;
-    const ffi::AnyBuffer gates = arg.get();
-    d.cells = arg, d.d_outputs = arg, d.d_final_hidden = arg, d.d_final_cell = arg;
-    Reader<T, ffi::RemainingRets> ret(rets, i * results);
-    d.d_inputs = ret, d.d_initial_hidden = ret, d.d_initial_cell = ret;
-    d.gates = ret;  // becomes dz; cpu.py asks for the same memory
-    if (d.gates != gates.untyped_data()) {
-      std::copy_n(static_cast<const T*>(gates.untyped_data()), gates.element_count(), d.gates);
-    }
-  }
+  const auto directions =
+      directions_of<T>(reverse, args, rets, 8, [](Direction<T>& d, auto& arg, auto& ret) {
+        d.input_kernel = arg, d.recurrent_kernel = arg, d.initial_cell = arg;
+        const ffi::AnyBuffer gates = arg.get();
+        d.cells = arg, d.d_outputs = arg, d.d_final_hidden = arg, d.d_final_cell = arg;
+        d.d_inputs = ret, d.d_initial_hidden = ret, d.d_initial_cell = ret;
+        d.gates = ret;  // becomes dz; cpu.py asks for the same memory
+        if (d.gates != gates.untyped_data()) {
+          std::copy_n(static_cast<const T*>(gates.untyped_data()), gates.element_count(), d.gates);
+        }
+      });
   const auto kernel = args.get<ffi::AnyBuffer>(1).value();
   Pass<T>(pool, bfloat16, problem_of<T>(inputs, kernel), lengths, directions).backward();
 }
@@ -356,17 +297,11 @@ void backward(ffi::ThreadPool& pool, int64_t reverse, bool bfloat16, ffi::AnyBuf
 template <typename T>
 void gradient(ffi::ThreadPool& pool, int64_t reverse, bool bfloat16, ffi::AnyBuffer inputs,
               const int32_t* lengths, ffi::RemainingArgs args, ffi::RemainingRets rets) {
-  constexpr size_t operands = 3, results = 3;
-  const size_t count = args.size() / operands;
-  std::vector<Direction<T>> directions(count);
-  for (size_t i = 0; i < count; ++i) {
-    Direction<T>& d = directions[i];
-    d.reverse = reverse >> i & 1;
-    Reader<T, ffi::RemainingArgs> arg(args, i * operands);
-    d.initial_hidden = arg, d.outputs = arg, d.gates = arg;
-    Reader<T, ffi::RemainingRets> ret(rets, i * results);
-    d.d_input_kernel = ret, d.d_recurrent_kernel = ret, d.d_bias = ret;
-  }
+  const auto directions =
+      directions_of<T>(reverse, args, rets, 3, [](Direction<T>& d, auto& arg, auto& ret) {
+        d.initial_hidden = arg, d.outputs = arg, d.gates = arg;
+        d.d_input_kernel = ret, d.d_recurrent_kernel = ret, d.d_bias = ret;
+      });
   ffi::Result<ffi::AnyBuffer> kernel = rets.get<ffi::AnyBuffer>(1).value();
   Pass<T>(pool, bfloat16, problem_of<T>(inputs, *kernel), lengths, directions).gradient();
 }

@@ -7,7 +7,6 @@
 #ifndef LSTM_CPU_H_
 #define LSTM_CPU_H_
 
-#include <atomic>
 #include <cstdint>
 
 namespace lstm_cpu {
@@ -40,26 +39,6 @@ struct Problem {
   const int32_t* order;    // the sequences from the longest to the shortest
 };
 
-// Two threads that advance one sequence together: each computes half of a step's preactivations.
-struct Team {
-  void* z;  // the preactivations of two blocks of steps
-  struct alignas(64) {
-    std::atomic<int64_t> steps{0};
-  } done[2];
-  std::atomic<bool> broken{false};
-
-  // Returns true when both have come here `steps` times. They meet about every 0.4 µs, so they
-  // wait without sleeping, and if the system has taken a thread away the team is given up.
-  bool meet(int member, int64_t steps) {
-    done[member].steps.store(steps, std::memory_order_release);
-    for (int tries = 0; done[1 - member].steps.load(std::memory_order_acquire) < steps; ++tries) {
-      if (tries > 20000) broken.store(true);  // some 20 µs
-      if (broken.load(std::memory_order_relaxed)) return false;
-    }
-    return true;
-  }
-};
-
 // The arithmetic for one element type on one instruction set.
 template <typename T>
 struct Kernels {
@@ -72,10 +51,8 @@ struct Kernels {
   // column_stride.
   void (*pack)(const T* matrix, int64_t rows, int64_t columns, int64_t row_stride,
                int64_t column_stride, int64_t panel, void* packed);
-  // All steps of the sequences order[first .. first + count). A member of a team returns false if
-  // the team was given up and its results are worth nothing.
-  bool (*forward)(const Problem<T>&, const Direction<T>&, int64_t first, int count, Team*,
-                  int member);
+  // All steps of the sequences order[first .. first + count).
+  void (*forward)(const Problem<T>&, const Direction<T>&, int64_t first, int count);
   void (*backward)(const Problem<T>&, const Direction<T>&, int64_t first, int count);
   // The gradients of kernels and bias over all steps, for panels [left, right) of their columns;
   // after all of `backward`.

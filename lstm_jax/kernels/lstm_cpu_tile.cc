@@ -91,26 +91,17 @@ struct Tile : Products<Math> {
     }
   }
 
-  // With a team, each member computes a part of the columns of z and then, both alike, the states.
-  static bool forward(const Problem<T>& p, const Direction<T>& d, int64_t first, int count,
-                      Team* team, int member) {
+  static void forward(const Problem<T>& p, const Direction<T>& d, int64_t first, int count) {
     const Sequences rows(p, d, first, count);
     const int64_t hidden = p.hidden, columns = panels(4 * hidden), z_stride = columns * kLanes;
-    const int64_t left = team ? columns * member / 2 : 0,
-                  width = (team ? columns * (member + 1) / 2 : columns) - left;
-    const int64_t bias_end =
-        (left + width) * kLanes < 4 * hidden ? (left + width) * kLanes : 4 * hidden;
     const int64_t cell_stride = panels(hidden) * kLanes;
     const int64_t steps = kBlockRows / count;
     const int64_t operand_stride = panels(p.features > hidden ? p.features : hidden) * kLanes;
-    auto own_z = scratch<T>(team ? 0 : kBlockRows * z_stride);
-    auto own_gates = scratch<T>(team ? z_stride : 0);
+    auto z = scratch<T>(kBlockRows * z_stride);
     auto cell = scratch<T>(count * cell_stride);
     auto buffer = scratch<Element>(Math::kPerElement > 1 ? kBlockRows * operand_stride : 0);
-    const Element* packed_input =
-        static_cast<const Element*>(d.packed_input) + left * elements(p.features) * kLanes;
-    const Element* packed_recurrent =
-        static_cast<const Element*>(d.packed_recurrent) + left * elements(hidden) * kLanes;
+    const Element* packed_input = static_cast<const Element*>(d.packed_input);
+    const Element* packed_recurrent = static_cast<const Element*>(d.packed_recurrent);
     const Element* a[kBlockRows];
     for (int r = 0; r < count; ++r) {
       std::memcpy(cell.get() + r * cell_stride, d.initial_cell + rows.sequence[r] * hidden,
@@ -118,37 +109,29 @@ struct Tile : Products<Math> {
     }
     for (int64_t block = 0; block < rows.steps(); block += steps) {
       const int64_t end = block + steps < rows.steps() ? block + steps : rows.steps();
-      // A team has two blocks of z: while one is filled, the other member may still read the last.
-      T* const z =
-          team ? static_cast<T*>(team->z) + block / steps % 2 * kBlockRows * z_stride : own_z.get();
       // z = x W + b, for all steps of the block.
       int64_t total = 0;
       for (int64_t s = block; s < end; ++s) {
         for (int r = 0; r < rows.running(s); ++r, ++total) {
           a[total] = Math::operand(p.inputs + rows.at(r, s) * p.features, p.features,
                                    buffer.get() + total * operand_stride);
-          std::memcpy(z + total * z_stride + left * kLanes, d.bias + left * kLanes,
-                      (bias_end - left * kLanes) * sizeof(T));
+          std::memcpy(z.get() + total * z_stride, d.bias, 4 * hidden * sizeof(T));
         }
       }
-      multiply(a, total, elements(p.features), packed_input, width, z + left * kLanes, z_stride);
+      multiply(a, total, elements(p.features), packed_input, columns, z.get(), z_stride);
       // z += h U, and the activations, step by step.
-      T* z_step = z;
+      T* z_step = z.get();
       for (int64_t s = block; s < end; ++s) {
         const int running = rows.running(s);
         for (int r = 0; r < running; ++r) {
           a[r] = Math::operand(rows.before(r, s, d.outputs, d.initial_hidden), hidden,
                                buffer.get() + r * operand_stride);
         }
-        multiply(a, running, elements(hidden), packed_recurrent, width, z_step + left * kLanes,
-                 z_stride, s % 2);
-        if (team && !team->meet(member, s + 1)) return false;
+        multiply(a, running, elements(hidden), packed_recurrent, columns, z_step, z_stride, s % 2);
         for (int r = 0; r < running; ++r, z_step += z_stride) {
           const int64_t at = rows.at(r, s);
           activate(z_step, hidden, cell.get() + r * cell_stride, d.outputs + at * hidden,
-                   d.gates ? d.gates + at * 4 * hidden
-                   : team  ? own_gates.get()
-                           : z_step,
+                   d.gates ? d.gates + at * 4 * hidden : z_step,
                    d.gates ? d.cells + at * hidden : nullptr);
         }
       }
@@ -160,7 +143,6 @@ struct Tile : Products<Math> {
       std::memcpy(d.final_cell + to, cell.get() + r * cell_stride, hidden * sizeof(T));
     }
     rows.clear_padding(d.outputs, hidden);
-    return true;
   }
 
   // Replaces the gates of one row and step by dz, and d_cell by what reaches the step before.

@@ -49,7 +49,7 @@ class BatchSource:
     """All batches of one or more passes over the data, each found by its number.
 
     Made by `evaluation_batches`, and underneath `training_batches`. `len(source)` is the number of
-    batches, `source[index]` is one, and each `iter(source)` reads ahead from the first again.
+    batches, `source[index]` is one, and each `iter(source)` begins with the first again.
 
     Attributes:
         edges: the widths of the buckets.
@@ -116,8 +116,8 @@ class BatchSource:
         width, rows = self._plan(epoch)[step]
         return self._fill(width, rows)
 
-    def __iter__(self) -> BatchIterator:
-        return BatchIterator(self)
+    def __iter__(self) -> Iterator[Batch]:
+        return (self[index] for index in range(len(self)))
 
     def _make_plan(self, epoch: int) -> list[tuple[int, NDArray[np.int64]]]:
         """The width and the examples of each batch of an epoch: a pure function of its number."""
@@ -256,7 +256,7 @@ def training_batches(
     Raises:
         ValueError: if an argument is not as described.
     """
-    return iter(
+    return BatchIterator(
         BatchSource(
             sequences,
             labels,

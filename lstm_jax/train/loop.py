@@ -1,10 +1,7 @@
 """Training from beginning to end: the only place where steps, data and files meet."""
 
-import importlib.metadata
 import json
 import math
-import os
-import platform
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +12,7 @@ import optax
 from rich.console import Console
 
 from lstm_jax.classifier import TextClassifier
+from lstm_jax.machine import environment
 from lstm_jax.shapes import Params
 from lstm_jax.text import (
     BatchIterator,
@@ -265,30 +263,3 @@ def _finite(of_step: dict[str, jax.Array], step: int, folder: RunFolder) -> dict
             f"optimizer.learning_rate or optimizer.clip_norm; the run is kept in {folder.path}"
         )
     return numbers
-
-
-def environment() -> dict[str, Any]:
-    """On what a result was obtained: processor, devices and versions."""
-    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tokenizers")
-    return {
-        "machine": {
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "devices": [device.device_kind for device in jax.devices()],
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in packages},
-        },
-    }
-
-
-def _processor() -> str:
-    """The processor's name, with family and model where the name alone is vague."""
-    information = Path("/proc/cpuinfo")
-    if not information.exists():
-        return platform.processor() or platform.machine()
-    lines = information.read_text().split("\n\n")[0].splitlines()
-    entries = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
-    known = [f"{key} {entries[key]}" for key in ("cpu family", "model") if key in entries]
-    return ", ".join([entries.get("model name", platform.machine()), *known])

@@ -27,7 +27,7 @@ def predict_logits(
     """
     index, logits = [], []
     for batch in batches:
-        # Not fetched here, so that the next batch is prepared while this one is computed.
+        # Not fetched here: the next batch is built while this one is computed.
         arrays = jax.device_put((batch.tokens, batch.lengths), placement.by_row)
         logits.append(predict_step(model, params, *arrays))
         index.append(batch.index)

@@ -1,0 +1,130 @@
+"""This library."""
+
+import itertools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.cases import CASES, Problem
+from benchmarks.data import WITH_LENGTHS, Data
+from benchmarks.worker import Run
+from experiments.imdb import ARTICLE
+from lstm_jax import Bidirectional, LSTMParams, bidirectional_lstm, lstm
+from lstm_jax.classifier import TextClassifier
+from lstm_jax.kernels import cpu
+from lstm_jax.run import Run as LoadedRun
+from lstm_jax.text import Batch, WordTokenizer, training_batches
+from lstm_jax.train.optimizer import make_optimizer
+from lstm_jax.train.step import TrainState, init_state, predict_step, train_step
+
+
+def recurrence(
+    case: str,
+    train: bool,
+    implementation: str = "auto",
+    precision: str | None = None,
+) -> Run | None:
+    """`lstm` or `bidirectional_lstm`: outputs, or with `train` gradients of weights and inputs."""
+    if precision is not None and cpu.unsupported(jnp.dtype(jnp.float32), precision):
+        return None
+    size, problem = CASES[case], Problem.of(CASES[case])
+    params = [LSTMParams(*(jnp.asarray(w) for w in weights)) for weights in problem.weights()]
+    lengths = None if problem.lengths is None else jnp.asarray(problem.lengths)
+
+    def forward(params, inputs):
+        settings = {"lengths": lengths, "implementation": implementation, "precision": precision}
+        if size.bidirectional:
+            outputs, _ = bidirectional_lstm(Bidirectional(*params), inputs, **settings)
+            return jnp.concatenate(outputs, -1)
+        return lstm(params[0], inputs, **settings)[0]
+
+    def loss(params, inputs, cotangent):
+        return jnp.vdot(forward(params, inputs), cotangent)
+
+    inputs, cotangent = jnp.asarray(problem.inputs), jnp.asarray(problem.cotangent)
+    if not train:
+        compiled = jax.jit(forward)
+        return lambda: {"outputs": jax.block_until_ready(compiled(params, inputs))}
+    gradient = jax.jit(jax.grad(loss, (0, 1)))
+
+    def run():
+        d_params, d_inputs = jax.block_until_ready(gradient(params, inputs, cotangent))
+        return {
+            "d_input_kernel": d_params[0].input_kernel,
+            "d_recurrent_kernel": d_params[0].recurrent_kernel,
+            "d_inputs": d_inputs,
+        }
+
+    return run
+
+
+def training(folder: str, batch_size: int, steps: int, lengths: bool) -> Run:
+    """Steps of training, as `lstm_jax.train` takes them: its batches, its step."""
+    data, config = Data.load(folder), WITH_LENGTHS if lengths else ARTICLE
+    batches = training_batches(
+        data.train_ids,
+        data.train_labels,
+        batch_size=batch_size,
+        padding=config.text.padding,
+        buckets=config.train.buckets,
+        seed=0,
+    )
+    model = TextClassifier(config.model, len(data.words))
+    optimizer = make_optimizer(config.optimizer, 1)
+
+    def start() -> TrainState:
+        state = init_state(model, optimizer, 0, keep_ema=False, keep_best=False)
+        return state._replace(params=_classifier_params(data.weights))
+
+    rows = data.padded()[:64]
+    logits = predict_step(model, start().params, rows, np.full(64, rows.shape[1], np.int32))
+    state = start()
+    for shape in batches.source.shapes:  # compiled here, as an epoch is repeated
+        sizes = np.full(shape[0], shape[1], np.int32)
+        labels, weights = np.zeros(shape[0], np.int32), np.ones(shape[0], np.float32)
+        batch = Batch(np.zeros(shape, np.int32), sizes, labels, weights, labels)
+        state, _ = train_step(model, optimizer, 0.0, state, batch)
+    state = start()
+
+    def run():
+        nonlocal state
+        for _ in range(steps):
+            state, _ = train_step(model, optimizer, 0.0, state, jax.device_put(next(batches)))
+        jax.block_until_ready(state)
+        return {"logits": logits}
+
+    return run
+
+
+def prediction(folder: str, batch_size: int) -> Run:
+    """Texts to probabilities, as `lstm_jax.run` does it."""
+    trained, texts = _trained(folder)
+    return lambda: {"probability": trained.predict(texts, batch_size=batch_size)[:, 1]}
+
+
+def latency(folder: str) -> Run:
+    """One text to its probability, the next one in each call."""
+    trained, texts = _trained(folder)
+    trained.predict(texts[:500], batch_size=1)  # every width is compiled
+    order = itertools.cycle(texts[:500])
+    return lambda: {"probability": trained.predict([next(order)])[:, 1]}
+
+
+def _trained(folder: str) -> tuple[LoadedRun, list[str]]:
+    data = Data.load(folder)
+    tokenizer, params = WordTokenizer.load(data.tokenizer), _classifier_params(data.weights)
+    return LoadedRun(Path(), WITH_LENGTHS, ("neg", "pos"), tokenizer, params), data.test_texts
+
+
+def _classifier_params(weights: dict[str, np.ndarray]) -> dict:
+    """A fresh copy of the weights as TextClassifier has them."""
+    lstm = {name: weights[name] for name in LSTMParams._fields}
+    head = {"kernel": weights["head_kernel"], "bias": weights["head_bias"]}
+    params = {
+        "embedding": {"table": weights["embedding"]},
+        "stack": {"layer_0": {"forward": lstm}},
+        "head": head,
+    }
+    return jax.tree.map(jnp.array, params)
