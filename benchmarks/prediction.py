@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.data import Data, prepare
 from benchmarks.harness import Job, Peer, measure, write_record
-from lstm_jax.cli import reporting_errors
+from lstm_jax.cli import run_command
 
 OURS, BY_LENGTH = "lstm_jax", "PyTorch, sorted by length"
 PEERS = {
@@ -85,4 +85,4 @@ def table(title: str, found: dict[str, dict[str, Any]], unit: str, scale: float)
 
 
 if __name__ == "__main__":
-    reporting_errors(main)
+    run_command(main)

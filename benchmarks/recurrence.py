@@ -5,7 +5,7 @@ otherwise. How many times as long each library takes as this one; the share of t
 that this one reaches, which is measured in the same minutes as one large matrix product.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import tyro
@@ -15,14 +15,21 @@ from tyro.conf import Positional
 
 from benchmarks.cases import CASES
 from benchmarks.harness import Job, Peer, measure, write_record
-from lstm_jax.cli import reporting_errors
+from lstm_jax.cli import run_command
 
 OURS = "lstm_jax"
+# What `lstm_jax.keep_memory()` asks of glibc, for a library that does not ask itself.
+KEEP = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
 PEERS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     OURS: ("lstm_jax", {}, {}),
     "lstm_jax xla": ("lstm_jax", {}, {"implementation": "xla"}),
     "lstm_jax bfloat16": ("lstm_jax", {}, {"precision": "bfloat16"}),
     "PyTorch": ("torch", {}, {}),
+    "PyTorch, memory kept": ("torch", KEEP, {}),
     "PyTorch packed": ("torch", {}, {"packed": True}),
     "PyTorch bfloat16": ("torch", {}, {"bfloat16": True}),
     "Flax": ("flax", {}, {}),
@@ -30,8 +37,10 @@ PEERS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     "Keras, JAX": ("keras", {"KERAS_BACKEND": "jax"}, {}),
     "ONNX Runtime": ("onnx", {}, {}),
 }
-PEAK = "matrix product"
-PEAK_SIZE = 2048
+# The peak is that of the better of two libraries; of 512 to 3,072 this size was the fastest.
+PEAKS = {"matrix product, PyTorch": "torch", "matrix product, XLA": "lstm_jax"}
+PEAK_SIZE = 1024
+PEAK_OPERATIONS = 2 * PEAK_SIZE**3
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ def main() -> None:
     console = Console(width=110)
     names = [OURS, *(name for name in benchmark.peers if name != OURS)]
     peers = [Peer(name, *PEERS[name][:2]) for name in names]
-    peak = Peer(PEAK, "torch")
+    peaks = [Peer(name, module) for name, module in PEAKS.items()]
     results: dict[str, Any] = {}
     try:
         for case in benchmark.cases:
@@ -64,32 +73,33 @@ def main() -> None:
                     Job(
                         peer,
                         "recurrence",
-                        {"case": case, "train": train, **PEERS[peer.name][2]},
+                        {"case": asdict(CASES[case]), "train": train, **PEERS[peer.name][2]},
                         tolerance=0.1 if "bfloat16" in peer.name else 1e-4,
                     )
                     for peer in peers
                 ]
-                jobs.append(Job(peak, "matrix_product", {"size": PEAK_SIZE}))
+                jobs += [Job(peak, "matrix_product", {"size": PEAK_SIZE}) for peak in peaks]
                 found = measure(jobs, rounds=benchmark.rounds, seconds=benchmark.seconds)
                 add_rates(found, CASES[case].operations(train))
                 results[case][what] = found
                 console.print(table(f"{case}: {what}", found))
     finally:
-        for peer in [*peers, peak]:
+        for peer in [*peers, *peaks]:
             peer.close()
     write_record("recurrence", {"cases": results}, console)
 
 
 def add_rates(found: dict[str, dict[str, Any]], operations: int) -> None:
     """Adds each peer's ratio to ours and its share of the measured peak."""
-    peak = 2 * PEAK_SIZE**3 / found[PEAK]["median_seconds"]
+    fastest = min(found[name]["median_seconds"] for name in PEAKS)
     ours = found[OURS]["median_seconds"]
-    for name, figures in found.items():
-        if name == PEAK:
-            figures["operations_per_second"] = peak
-            continue
+    for figures in found.values():
         figures["times_ours"] = figures["median_seconds"] / ours
-        figures["share_of_peak"] = operations / figures["median_seconds"] / peak
+        figures["share_of_peak"] = (
+            operations / figures["median_seconds"] * fastest / PEAK_OPERATIONS
+        )
+    for name in PEAKS:
+        found[name]["share_of_peak"] = fastest / found[name]["median_seconds"]
 
 
 def table(title: str, found: dict[str, dict[str, Any]]) -> Table:
@@ -98,8 +108,7 @@ def table(title: str, found: dict[str, dict[str, Any]]) -> Table:
         "", "ms", "quartiles", "times ours", "of peak", "compile s", "memory MiB", title=title
     )
     for name, figures in found.items():
-        if name == PEAK:
-            lines.caption = f"peak: {figures['operations_per_second'] / 1e9:.0f} GFLOP/s"
+        if name in PEAKS:
             continue
         low, high = (1e3 * seconds for seconds in figures["quartile_seconds"])
         lines.add_row(
@@ -111,8 +120,10 @@ def table(title: str, found: dict[str, dict[str, Any]]) -> Table:
             f"{figures['first_seconds']:.1f}",
             f"{figures['memory_bytes'] / 2**20:.0f}",
         )
+    fastest = min(found[name]["median_seconds"] for name in PEAKS)
+    lines.caption = f"peak: {PEAK_OPERATIONS / fastest / 1e9:.0f} GFLOP/s"
     return lines
 
 
 if __name__ == "__main__":
-    reporting_errors(main)
+    run_command(main)

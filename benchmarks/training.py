@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.data import Data, prepare
 from benchmarks.harness import Job, Peer, measure, write_record
-from lstm_jax.cli import reporting_errors
+from lstm_jax.cli import run_command
 
 OURS, BUCKETS = "lstm_jax", "lstm_jax, buckets"
 PEERS = {
@@ -86,4 +86,4 @@ def table(title: str, found: dict[str, dict[str, Any]]) -> Table:
 
 
 if __name__ == "__main__":
-    reporting_errors(main)
+    run_command(main)

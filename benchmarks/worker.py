@@ -57,7 +57,6 @@ class Worker:
         if results is not None:
             np.savez(results, **outcome)
         del outcome
-        self._run()
         _reset_peak()  # compilation takes memory too
         self._run()
         return {

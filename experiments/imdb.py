@@ -21,7 +21,7 @@ from rich.panel import Panel
 from rich.table import Table
 from tyro.conf import arg
 
-from lstm_jax.cli import command_line, reporting_errors
+from lstm_jax.cli import command_line, run_command
 from lstm_jax.text import Corpus, load_corpus
 from lstm_jax.train.config import (
     Config,
@@ -180,4 +180,4 @@ def record(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    reporting_errors(main)
+    run_command(main)

@@ -23,11 +23,11 @@ from rich.table import Table
 
 from experiments.imdb import ARTICLE
 from lstm_jax import LSTMParams, init_lstm, layers
-from lstm_jax.cli import command_line, reporting_errors
+from lstm_jax.cli import command_line, run_command
+from lstm_jax.machine import environment
 from lstm_jax.text import load_corpus
 from lstm_jax.train.config import Config
 from lstm_jax.train.folder import RunFolder, write_json
-from lstm_jax.machine import environment
 from lstm_jax.train.loop import train
 from lstm_jax.train.report import read_metrics
 
@@ -143,4 +143,4 @@ def summary(results: dict[str, list[dict[str, Any]]]) -> Table:
 
 
 if __name__ == "__main__":
-    reporting_errors(main)
+    run_command(main)

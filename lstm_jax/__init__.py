@@ -11,6 +11,7 @@ from lstm_jax.cell import (
 )
 from lstm_jax.kernels import implementations
 from lstm_jax.lstm import Bidirectional, bidirectional_lstm, choose_implementation, lstm
+from lstm_jax.machine import keep_memory
 from lstm_jax.recurrence import scan_cell
 from lstm_jax.run import Run, load
 
@@ -24,6 +25,7 @@ __all__ = [
     "choose_implementation",
     "implementations",
     "init_lstm",
+    "keep_memory",
     "load",
     "lstm",
     "lstm_cell",

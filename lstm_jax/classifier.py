@@ -45,6 +45,9 @@ class ModelConfig:
     """Initial bias of the forget gates."""
     implementation: str = "auto"
     """Which implementation of the LSTM runs: auto, or one of lstm_jax.implementations()."""
+    chunk_size: Size | None = None
+    """For long texts, steps between two states kept for the backward pass: less memory for about a
+    third more time."""
 
 
 class TextClassifier(nn.Module):
@@ -88,6 +91,7 @@ class TextClassifier(nn.Module):
             config.layer_dropout,
             config.forget_bias,
             config.implementation,
+            config.chunk_size,
         )
         self.pooling = Pool(config.pooling)
         self.output_dropout = nn.Dropout(config.output_dropout)

@@ -13,6 +13,7 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 import lstm_jax.run
+from lstm_jax.machine import keep_memory
 from lstm_jax.text import load_corpus
 from lstm_jax.train.config import Config
 from lstm_jax.train.loop import train as train_run
@@ -145,8 +146,12 @@ def command_line(module: str) -> str:
     return shlex.join(["python", "-m", module, *sys.argv[1:]])
 
 
-def reporting_errors(main, *arguments) -> None:
-    """Runs a command; what a user can mend becomes one line and exit status 2, not a traceback."""
+def run_command(main, *arguments) -> None:
+    """Runs a program with its memory kept.
+
+    What a user can mend becomes one line and exit status 2, not a traceback.
+    """
+    keep_memory()
     try:
         main(*arguments)
     except (ValueError, OSError, FloatingPointError) as error:
@@ -160,7 +165,7 @@ def reporting_errors(main, *arguments) -> None:
 def main() -> None:
     """The entry point of `python -m lstm_jax`."""
     commands = {"train": train, "evaluate": evaluate, "predict": predict}
-    reporting_errors(
+    run_command(
         tyro.extras.subcommand_cli_from_dict,
         commands,
     )

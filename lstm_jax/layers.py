@@ -74,7 +74,7 @@ class LSTMLayer(nn.Module):
         merge: how the two directions of "bidirectional" become one: "concat" gives F = 2H
             features a step, the others F = H.
         forget_bias: initial bias of the forget gates.
-        implementation: as for `lstm_jax.lstm`.
+        implementation, chunk_size: as for `lstm_jax.lstm`.
     """
 
     hidden_size: int
@@ -82,6 +82,7 @@ class LSTMLayer(nn.Module):
     merge: Merge = "concat"
     forget_bias: float = 1.0
     implementation: str = "auto"
+    chunk_size: int | None = None
 
     @nn.compact
     def __call__(self, inputs: Inputs, lengths: Lengths | None = None) -> Encoding:
@@ -93,7 +94,11 @@ class LSTMLayer(nn.Module):
 
             return LSTMParams(**self.param(name, init))
 
-        how: Any = {"lengths": lengths, "implementation": self.implementation}
+        how: Any = {
+            "lengths": lengths,
+            "implementation": self.implementation,
+            "chunk_size": self.chunk_size,
+        }
         if self.direction != "bidirectional":
             reverse = self.direction == "backward"
             outputs, state = lstm(params(self.direction), inputs, reverse=reverse, **how)
@@ -111,7 +116,7 @@ class LSTMStack(nn.Module):
     Attributes:
         layers: how many, at least 1.
         dropout: probability in [0, 1) that a feature between two layers is dropped in training.
-        hidden_size, direction, merge, forget_bias, implementation: as for `LSTMLayer`.
+        hidden_size, direction, merge, forget_bias, implementation, chunk_size: as for `LSTMLayer`.
     """
 
     layers: int
@@ -121,6 +126,7 @@ class LSTMStack(nn.Module):
     dropout: float = 0.0
     forget_bias: float = 1.0
     implementation: str = "auto"
+    chunk_size: int | None = None
 
     @nn.compact
     def __call__(
@@ -137,6 +143,7 @@ class LSTMStack(nn.Module):
                 self.merge,
                 self.forget_bias,
                 self.implementation,
+                self.chunk_size,
                 name=f"layer_{layer}",
             )(encoding.outputs, lengths)
         return encoding

@@ -4,6 +4,7 @@ What users pass is checked here, once; the work is done by one of `lstm_jax.kern
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 import jax
@@ -15,7 +16,7 @@ from jax.core import Tracer
 from lstm_jax import kernels
 from lstm_jax.cell import LSTMParams, LSTMState
 from lstm_jax.kernels import cpu
-from lstm_jax.recurrence import zero_padding
+from lstm_jax.recurrence import in_chunks
 from lstm_jax.shapes import Inputs, Lengths, Outputs
 
 
@@ -28,6 +29,7 @@ def lstm(
     reverse: bool = False,
     implementation: str = "auto",
     precision: str | None = None,
+    chunk_size: int | None = None,
 ) -> tuple[Outputs, LSTMState]:
     """Runs an LSTM over a batch of sequences.
 
@@ -53,6 +55,8 @@ def lstm(
         precision: None for that of the arrays' dtype. "bfloat16" rounds what enters the matrix
             products of float32 arrays to bfloat16; sums and states stay float32. On a CPU it takes
             the compiled implementation and a processor with AVX512-BF16.
+        chunk_size: for long sequences, the steps between two states that are kept for the backward
+            pass; what it needs of the steps between them is computed once more. None keeps all.
 
     Returns:
         Outputs [B, T, H], zero past each length, and the `LSTMState` after each sequence's last
@@ -66,7 +70,14 @@ def lstm(
     Source: the equations of `lstm_jax.cell`.
     """
     (result,) = _run(
-        (params,), inputs, lengths, (initial_state,), (reverse,), implementation, precision
+        (params,),
+        inputs,
+        lengths,
+        (initial_state,),
+        (reverse,),
+        implementation,
+        precision,
+        chunk_size,
     )
     return result
 
@@ -79,6 +90,7 @@ def _run(
     reverse: tuple[bool, ...],
     implementation: str,
     precision: str | None,
+    chunk_size: int | None,
 ) -> kernels.Results:
     """Checks what a user passed and runs every direction."""
     each_params = tuple(LSTMParams(*map(jnp.asarray, each)) for each in params)
@@ -106,11 +118,18 @@ def _run(
         lengths = jnp.full(batch_size, time, jnp.int32)
     else:
         lengths = _checked_lengths(lengths, batch_size, time)
-        inputs = zero_padding(inputs, lengths)
     kernels.check(implementation, dtype, precision)
-    return kernels.run(
-        implementation, each_params, inputs, lengths, states, reverse=reverse, precision=precision
-    )
+    run = partial(kernels.run, implementation, precision=precision)
+    if chunk_size is None:
+        return run(each_params, inputs, lengths, states, reverse=reverse)
+
+    def one(p: LSTMParams, state: LSTMState, direction: bool) -> tuple[Outputs, LSTMState]:
+        def whole(inputs: Inputs, state: LSTMState, lengths: Lengths) -> tuple[Outputs, LSTMState]:
+            return run((p,), inputs, lengths, (state,), reverse=(direction,))[0]
+
+        return in_chunks(whole, inputs, state, lengths, reverse=direction, size=chunk_size)
+
+    return tuple(map(one, each_params, states, reverse))
 
 
 Each = TypeVar("Each")
@@ -131,12 +150,13 @@ def bidirectional_lstm(
     initial_state: Bidirectional[LSTMState] | None = None,
     implementation: str = "auto",
     precision: str | None = None,
+    chunk_size: int | None = None,
 ) -> tuple[Bidirectional[Outputs], Bidirectional[LSTMState]]:
     """Runs one LSTM from the first step to the last and another from the last to the first.
 
     Args:
         params: `Bidirectional` of two `LSTMParams`.
-        inputs, lengths, implementation, precision: as for `lstm`.
+        inputs, lengths, implementation, precision, chunk_size: as for `lstm`.
         initial_state: `Bidirectional` of two `LSTMState`s; None for zeros.
 
     Returns:
@@ -151,7 +171,7 @@ def bidirectional_lstm(
     """
     states = (None, None) if initial_state is None else initial_state
     forward, backward = _run(
-        params, inputs, lengths, states, (False, True), implementation, precision
+        params, inputs, lengths, states, (False, True), implementation, precision, chunk_size
     )
     return Bidirectional(forward[0], backward[0]), Bidirectional(forward[1], backward[1])
 

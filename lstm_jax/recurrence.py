@@ -6,6 +6,7 @@ passes the padding before it meets the sequence's last valid step.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import jax
@@ -27,6 +28,7 @@ def scan_cell(
     *,
     lengths: Lengths | None = None,
     reverse: bool = False,
+    chunk_size: int | None = None,
 ) -> tuple[Outputs, State]:
     """Runs a cell over every step of a batch of sequences.
 
@@ -37,12 +39,30 @@ def scan_cell(
         initial_state: a pytree of arrays whose first axis is B.
         lengths: valid steps per sequence [B], 0 <= lengths <= T; None if all T are valid.
         reverse: read the valid steps last to first; outputs stay at their own positions.
+        chunk_size: as for `lstm_jax.lstm`.
 
     Returns:
         Outputs [B, T, H], zero past a sequence's length, and the state after its last step read
         (the initial state where the length is 0).
-    """
 
+    Raises:
+        ValueError: if `chunk_size` is below 1.
+    """
+    if chunk_size is not None:
+        run = partial(_scan_whole, cell, params, reverse=reverse)
+        return in_chunks(run, inputs, initial_state, lengths, reverse=reverse, size=chunk_size)
+    return _scan_whole(cell, params, inputs, initial_state, lengths, reverse=reverse)
+
+
+def _scan_whole(
+    cell: Cell[State],
+    params: Any,
+    inputs: Inputs,
+    initial_state: State,
+    lengths: Lengths | None,
+    *,
+    reverse: bool,
+) -> tuple[Outputs, State]:
     if lengths is not None:
         inputs = zero_padding(inputs, lengths)
 
@@ -62,6 +82,59 @@ def scan_cell(
         step, initial_state, (times, jnp.swapaxes(inputs, 0, 1)), reverse=reverse
     )
     return jnp.swapaxes(outputs, 0, 1), final_state
+
+
+def in_chunks(
+    run: Callable[[Inputs, State, Lengths], tuple[Outputs, State]],
+    inputs: Inputs,
+    initial_state: State,
+    lengths: Lengths | None,
+    *,
+    reverse: bool,
+    size: int,
+) -> tuple[Outputs, State]:
+    """Runs a recurrence chunk after chunk, each from the state that the one before ended with.
+
+    For the backward pass only those states are kept; what it needs of the steps between them is
+    computed once more, a chunk at a time.
+
+    Args:
+        run: `(inputs [B, size, D], state, lengths [B]) -> (outputs [B, size, H], state)`, reading
+            in the direction that `reverse` says.
+        inputs, initial_state, lengths, reverse: of the whole, as for `scan_cell`.
+        size: the steps of a chunk, at least 1; T need not be a multiple of it.
+
+    Returns:
+        What `run` on the whole would.
+
+    Raises:
+        ValueError: if `size` is below 1.
+
+    Source: Chen et al. (2016), "Training Deep Nets with Sublinear Memory Cost", section 4.
+    """
+    if size < 1:
+        raise ValueError(f"chunk_size must be at least 1, got {size}")
+    batch_size, time, features = inputs.shape
+    size = max(1, min(size, time))
+    count = -(-time // size)
+    if lengths is None:
+        lengths = jnp.full(batch_size, time, jnp.int32)
+    padded = jnp.pad(inputs, ((0, 0), (0, count * size - time), (0, 0)))
+    chunks = jnp.swapaxes(padded.reshape(batch_size, count, size, features), 0, 1)
+
+    def step(state: State, chunk: tuple[Array, Array]) -> tuple[State, Array]:
+        start, inputs_of_chunk = chunk
+        lengths_in_chunk = jnp.clip(lengths - start, 0, size)
+        outputs, state = jax.checkpoint(run, prevent_cse=False)(
+            inputs_of_chunk, state, lengths_in_chunk
+        )
+        return state, outputs
+
+    starts = size * jnp.arange(count, dtype=lengths.dtype)
+    final_state, outputs = jax.lax.scan(step, initial_state, (starts, chunks), reverse=reverse)
+    outputs = jnp.swapaxes(outputs, 0, 1)
+    whole = outputs.reshape(batch_size, count * size, outputs.shape[-1])
+    return whole[:, :time], final_state
 
 
 def valid_steps(lengths: Lengths, time: int) -> Bool[Array, "B T"]:

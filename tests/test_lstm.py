@@ -338,3 +338,52 @@ def test_the_choice_of_auto_can_be_asked_for():
     assert lstm_jax.choose_implementation("scan") == "scan"
     with pytest.raises(ValueError, match=r"implementation must be one of .*got 'cudnn'"):
         lstm_jax.choose_implementation("cudnn")
+
+
+@implementations
+@pytest.mark.parametrize("size", [1, 4, 9, 100])
+@pytest.mark.parametrize("shape", [(4, 9, 5, 7), (3, 0, 2, 4), (0, 3, 2, 4)], ids=str)
+def test_chunks_change_neither_results_nor_gradients(implementation, shape, size, rng):
+    params, inputs, lengths, state = problem(*shape)
+    both = Bidirectional(params, jax.tree.map(lambda array: 0.5 * array, params))
+    B, T, _, H = shape
+    weights = [rng.normal(size=(B, T, H)), rng.normal(size=(B, H))]
+
+    def loss(both, inputs, state, chunk_size):
+        outputs, final = bidirectional_lstm(
+            both,
+            inputs,
+            lengths=lengths,
+            initial_state=Bidirectional(state, state),
+            implementation=implementation,
+            chunk_size=chunk_size,
+        )
+        values = [*outputs, final.forward.cell, final.backward.hidden]
+        return sum((weights[v.ndim == 2] * v).sum() for v in values), values
+
+    gradient = jax.value_and_grad(loss, (0, 1, 2), has_aux=True)
+    found = gradient(both, inputs, state, size)
+    expected = gradient(both, inputs, state, None)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+@implementations
+def test_chunks_take_less_memory(implementation):
+    params, inputs, _, _ = problem(4, 400, 5, 7)
+
+    def temporary(chunk_size):
+        def loss(params):
+            settings = {"implementation": implementation, "chunk_size": chunk_size}
+            return lstm(params, inputs, **settings)[1].hidden.sum()
+
+        compiled = jax.jit(jax.grad(loss)).lower(params).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporary(20) < temporary(None) / 3
+
+
+def test_a_chunk_without_steps_is_refused():
+    params, inputs, _, _ = problem(4, 9, 5, 7)
+    with pytest.raises(ValueError, match="chunk_size must be at least 1, got 0"):
+        lstm(params, inputs, chunk_size=0)

@@ -59,3 +59,19 @@ def test_parameters_and_inputs_of_two_types_are_promoted():
     outputs, state = lstm(params, jnp.ones((2, 5, 3), jnp.bfloat16))
     assert outputs.dtype == jnp.float32
     assert isinstance(state, LSTMState)
+
+
+def test_a_cell_of_ones_own_runs_in_chunks(rng):
+    params = init_lstm(jax.random.key(0), 3, 4)
+    inputs, state = jnp.asarray(rng.normal(size=(3, 7, 3)), jnp.float32), zero_state(3, 4)
+    lengths = jnp.array([7, 0, 3])
+
+    def run(params, chunk_size):
+        settings = {"lengths": lengths, "reverse": True, "chunk_size": chunk_size}
+        return scan_cell(lstm_cell, params, inputs, state, **settings)
+
+    found, expected = run(params, 3), run(params, None)
+    gradients = [jax.grad(lambda p, c=c: (run(p, c)[0] ** 2).sum())(params) for c in (3, None)]
+    for pair in ((found, expected), gradients):
+        for a, b in zip(*map(jax.tree.leaves, pair), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)

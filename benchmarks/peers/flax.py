@@ -1,17 +1,20 @@
 """Flax Linen's OptimizedLSTMCell."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.cases import CASES, Problem
+from benchmarks.cases import Case, Problem
 from benchmarks.worker import Run
 
 
-def recurrence(case: str, train: bool) -> Run:
+def recurrence(case: dict[str, Any], train: bool) -> Run:
     """`nn.RNN(OptimizedLSTMCell)`, and `nn.Bidirectional` of two."""
-    size, problem = CASES[case], Problem.of(CASES[case])
+    size = Case(**case)
+    problem = Problem.of(size)
     layers = [nn.RNN(nn.OptimizedLSTMCell(size.hidden)) for _ in range(size.directions)]
     layer = nn.Bidirectional(*layers) if size.bidirectional else layers[0]
     cells = [{"cell": _cell(*weights)} for weights in problem.weights()]

@@ -1,18 +1,20 @@
 """Keras 3, on TensorFlow or on JAX as KERAS_BACKEND says."""
 
 import itertools
+from typing import Any
 
 import keras
 import numpy as np
 
-from benchmarks.cases import CASES, Problem
+from benchmarks.cases import Case, Problem
 from benchmarks.data import Data
 from benchmarks.worker import Run
 
 
-def recurrence(case: str, train: bool) -> Run:
+def recurrence(case: dict[str, Any], train: bool) -> Run:
     """`keras.layers.LSTM` with sequences out, and `Bidirectional` of it; masked where ragged."""
-    size, problem = CASES[case], Problem.of(CASES[case])
+    size = Case(**case)
+    problem = Problem.of(size)
     layer = keras.layers.LSTM(size.hidden, return_sequences=True)
     if size.bidirectional:
         layer = keras.layers.Bidirectional(layer)

@@ -1,40 +1,51 @@
-"""This library."""
+"""This library, as its commands run it: with the memory kept."""
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.cases import CASES, Problem
+from benchmarks.cases import Case, Problem
 from benchmarks.data import WITH_LENGTHS, Data
 from benchmarks.worker import Run
 from experiments.imdb import ARTICLE
 from lstm_jax import Bidirectional, LSTMParams, bidirectional_lstm, lstm
 from lstm_jax.classifier import TextClassifier
 from lstm_jax.kernels import cpu
+from lstm_jax.machine import keep_memory
 from lstm_jax.run import Run as LoadedRun
 from lstm_jax.text import Batch, WordTokenizer, training_batches
 from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.step import TrainState, init_state, predict_step, train_step
 
+keep_memory()
+
 
 def recurrence(
-    case: str,
+    case: dict[str, Any],
     train: bool,
     implementation: str = "auto",
     precision: str | None = None,
+    chunk_size: int | None = None,
 ) -> Run | None:
     """`lstm` or `bidirectional_lstm`: outputs, or with `train` gradients of weights and inputs."""
     if precision is not None and cpu.unsupported(jnp.dtype(jnp.float32), precision):
         return None
-    size, problem = CASES[case], Problem.of(CASES[case])
+    size = Case(**case)
+    problem = Problem.of(size)
     params = [LSTMParams(*(jnp.asarray(w) for w in weights)) for weights in problem.weights()]
     lengths = None if problem.lengths is None else jnp.asarray(problem.lengths)
 
     def forward(params, inputs):
-        settings = {"lengths": lengths, "implementation": implementation, "precision": precision}
+        settings = {
+            "lengths": lengths,
+            "implementation": implementation,
+            "precision": precision,
+            "chunk_size": chunk_size,
+        }
         if size.bidirectional:
             outputs, _ = bidirectional_lstm(Bidirectional(*params), inputs, **settings)
             return jnp.concatenate(outputs, -1)
@@ -56,6 +67,19 @@ def recurrence(
             "d_recurrent_kernel": d_params[0].recurrent_kernel,
             "d_inputs": d_inputs,
         }
+
+    return run
+
+
+def matrix_product(size: int) -> Run:
+    """One float32 product of two square matrices, by XLA."""
+    left, right = np.random.default_rng(0).normal(size=(2, size, size)).astype(np.float32)
+    left, right = jnp.asarray(left), jnp.asarray(right)
+    compiled = jax.jit(jnp.matmul)
+
+    def run():
+        jax.block_until_ready(compiled(left, right))
+        return {}
 
     return run
 
@@ -94,6 +118,24 @@ def training(folder: str, batch_size: int, steps: int, lengths: bool) -> Run:
             state, _ = train_step(model, optimizer, 0.0, state, jax.device_put(next(batches)))
         jax.block_until_ready(state)
         return {"logits": logits}
+
+    return run
+
+
+def vocabulary(size: int) -> Run:
+    """One step of training the article's model with a vocabulary of another size."""
+    model = TextClassifier(ARTICLE.model, size)
+    optimizer = make_optimizer(ARTICLE.optimizer, 1)
+    state = init_state(model, optimizer, 0, keep_ema=False, keep_best=False)
+    tokens = np.random.default_rng(0).integers(0, size, (32, 100), np.int32)
+    ones = np.ones(32, np.int32)
+    batch = jax.device_put(Batch(tokens, 100 * ones, ones, np.ones(32, np.float32), ones))
+
+    def run():
+        nonlocal state
+        state, _ = train_step(model, optimizer, 0.0, state, batch)
+        jax.block_until_ready(state)
+        return {}
 
     return run
 

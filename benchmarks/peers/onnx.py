@@ -1,19 +1,22 @@
 """ONNX Runtime: the operator LSTM, which has no backward pass."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.cases import CASES, Problem
+from benchmarks.cases import Case, Problem
 from benchmarks.worker import Run
 
 
-def recurrence(case: str, train: bool) -> Run | None:
+def recurrence(case: dict[str, Any], train: bool) -> Run | None:
     """A model of one LSTM node; ONNX orders the gates i, o, f, g and the time before the batch."""
     if train:
         return None
-    size, problem = CASES[case], Problem.of(CASES[case])
+    size = Case(**case)
+    problem = Problem.of(size)
 
     def gates(array: np.ndarray) -> np.ndarray:  # [..., 4H] to [4H, ...] in ONNX's order
         i, f, g, o = np.split(array, 4, axis=-1)

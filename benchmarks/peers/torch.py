@@ -11,14 +11,17 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.cases import CASES, Problem
+from benchmarks.cases import Case, Problem
 from benchmarks.data import Data
 from benchmarks.worker import Run
 
 
-def recurrence(case: str, train: bool, packed: bool = False, bfloat16: bool = False) -> Run | None:
+def recurrence(
+    case: dict[str, Any], train: bool, packed: bool = False, bfloat16: bool = False
+) -> Run | None:
     """`torch.nn.LSTM` on padded batches, or on a PackedSequence."""
-    size, problem = CASES[case], Problem.of(CASES[case])
+    size = Case(**case)
+    problem = Problem.of(size)
     if packed and problem.lengths is None:
         return None
     module = nn.LSTM(size.features, size.hidden, batch_first=True, bidirectional=size.bidirectional)
@@ -69,10 +72,10 @@ def recurrence(case: str, train: bool, packed: bool = False, bfloat16: bool = Fa
 
 def matrix_product(size: int) -> Run:
     """One float32 product of two square matrices."""
-    left, right = torch.randn(size, size), torch.randn(size, size)
+    left, right, product = torch.randn(size, size), torch.randn(size, size), torch.empty(size, size)
 
     def run() -> dict[str, Any]:
-        torch.mm(left, right)
+        torch.mm(left, right, out=product)
         return {}
 
     return run
@@ -136,6 +139,25 @@ def training(folder: str, batch_size: int, steps: int, lengths: bool) -> Run | N
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
         return {"logits": logits}
+
+    return run
+
+
+def vocabulary(size: int) -> Run:
+    """One step of training the article's model with a vocabulary of another size."""
+    rng = np.random.default_rng(0)
+    shapes = {"embedding": (size, 32), "input_kernel": (32, 400), "recurrent_kernel": (100, 400)}
+    shapes |= {"bias": (400,), "head_kernel": (100, 1), "head_bias": (1,)}
+    model = Classifier({n: 0.05 * rng.normal(size=s).astype("f") for n, s in shapes.items()})
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    tokens, labels = torch.tensor(rng.integers(0, size, (32, 100))), torch.ones(32)
+
+    def run() -> dict[str, Any]:
+        optimizer.zero_grad()
+        nn.functional.binary_cross_entropy_with_logits(model(tokens), labels).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return {}
 
     return run
 

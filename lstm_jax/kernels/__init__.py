@@ -3,7 +3,7 @@
     run(params, inputs, lengths, initial_state, *, reverse) -> (outputs, final_state)
 
     params          LSTMParams: kernels [D, 4H], [H, 4H], bias [4H]; gates in the order i, f, g, o
-    inputs          [B, T, D], zero at and past each length
+    inputs          [B, T, D], anything at and past each length
     lengths         [B] int32, 0 <= lengths <= T
     initial_state   LSTMState: hidden and cell [B, H]
     reverse         read the valid steps last to first

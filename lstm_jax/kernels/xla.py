@@ -43,6 +43,7 @@ def run(
     reverse: bool,
 ) -> tuple[Outputs, LSTMState]:
     """The contract of `lstm_jax.kernels`; reverse mode only."""
+    inputs = zero_padding(inputs, lengths)  # a NaN would reach the gradients from a masked step
     return _run(reverse, params, inputs, lengths, initial_state)
 
 
