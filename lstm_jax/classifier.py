@@ -37,6 +37,8 @@ class ModelConfig:
     """Probability that a whole word's vector is zeroed in training."""
     embedding_dropout: Probability = 0.0
     """Probability that one number of a word's vector is zeroed in training."""
+    variational_dropout: bool = False
+    """Whether embedding_dropout zeroes the same numbers of every word of a text."""
     layer_dropout: Probability = 0.0
     """Probability that a feature between two LSTM layers is zeroed in training."""
     output_dropout: Probability = 0.0
@@ -82,6 +84,7 @@ class TextClassifier(nn.Module):
             config.embedding_scale,
             config.token_dropout,
             config.embedding_dropout,
+            config.variational_dropout,
         )
         self.stack = LSTMStack(
             config.layers,

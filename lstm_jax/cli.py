@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +16,7 @@ import lstm_jax.run
 from lstm_jax.machine import keep_memory
 from lstm_jax.text import load_corpus
 from lstm_jax.train.config import Config
+from lstm_jax.train.language_model import pretrain as pretrain_run
 from lstm_jax.train.loop import train as train_run
 
 
@@ -27,6 +28,7 @@ def train(
     test: Path | None = None,
     text_column: str = "text",
     label_column: str = "label",
+    init: Path | None = None,
     resume: bool = False,
 ) -> None:
     """Train a classifier on a CSV, TSV or JSONL file.
@@ -38,6 +40,8 @@ def train(
         test: a file with examples to measure the finished classifier on, once.
         text_column: where the text is.
         label_column: where the label is.
+        init: the folder of a run of `pretrain`, or of another classifier, to start from; the model
+            and text settings must be the same.
         resume: go on with the run in the folder.
     """
     console = Console()
@@ -45,11 +49,61 @@ def train(
     if corpus.notice:
         console.print(corpus.notice, style="bold yellow")
     result = train_run(
-        config, corpus, run, command=command_line("lstm_jax"), resume=resume, console=console
+        config,
+        corpus,
+        run,
+        command=command_line("lstm_jax"),
+        init=init,
+        resume=resume,
+        console=console,
     )
     console.print(metrics_table(result))
+    if "test_confusion" in result:
+        console.print(confusion_table(result["test_confusion"], corpus.class_names))
     suggestion = f'python -m lstm_jax predict {shlex.quote(str(run))} "some text"'
     console.print(f"Try it: {suggestion}", soft_wrap=True)
+
+
+def pretrain(
+    texts: Positional[str],
+    run: Positional[Path],
+    /,
+    config: Annotated[Config, arg(name="")] = Config(name="language model"),  # noqa: B008 - frozen
+    text_column: str = "text",
+    label_column: str = "label",
+    samples: int = 1024,
+    resume: bool = False,
+) -> None:
+    """Train a language model on texts, for `train --init` to start from.
+
+    Args:
+        texts: a file with a text a line (.txt), or a CSV, TSV or JSONL file, or imdb or builtin;
+            of those with test examples, the test examples are not read.
+        run: the folder to make for the run.
+        config: the run's settings; what is about labels has no effect.
+        text_column: where the text is.
+        label_column: where the label is, of a file that has labels.
+        samples: words drawn for each batch to estimate the loss with.
+        resume: go on with the run in the folder.
+    """
+    if texts.endswith(".txt"):
+        read = [line for line in _lines(Path(texts)) if line.strip()]
+    else:
+        corpus = load_corpus(
+            texts, text_column=text_column, label_column=label_column, unlabelled=True
+        )
+        read = [*corpus.train.texts, *corpus.unlabelled]
+    result = pretrain_run(
+        config,
+        read,
+        run,
+        name=texts,
+        samples=samples,
+        command=command_line("lstm_jax"),
+        resume=resume,
+    )
+    if "validation_perplexity" in result:
+        Console().print(f"perplexity on held-out texts: {result['validation_perplexity']:.1f}")
 
 
 def evaluate(
@@ -78,7 +132,9 @@ def evaluate(
     numbers = [opened.class_names.index(name) for name in corpus.class_names]
     labels = [numbers[label] for label in examples.labels]
     renumbered = type(examples)(examples.texts, examples.labels * 0 + labels)
-    Console().print(metrics_table(opened.evaluate(renumbered).as_dict()))
+    console, measured = Console(), opened.evaluate(renumbered)
+    console.print(metrics_table(measured.as_dict()))
+    console.print(confusion_table(measured.confusion, opened.class_names))
 
 
 def predict(
@@ -87,7 +143,7 @@ def predict(
     /,
     file: Annotated[Path | None, arg(aliases=["-f"])] = None,
     json_lines: Annotated[bool, arg(name="json")] = False,
-    batch_size: int = 64,
+    batch_size: int = 128,
 ) -> None:
     """Classify texts: from the command line, a file, or standard input if neither is given.
 
@@ -128,16 +184,28 @@ def _lines(file: Path | None) -> Iterator[str]:
 
 def metrics_table(result: dict) -> Table:
     """The metrics in a result, a row for each part of the data."""
-    table = Table("part", "accuracy", "loss (nats)", "AUC", "examples")
+    table = Table(
+        "part", "accuracy", "macro F1", "loss (nats)", "AUC", "calibration error", "examples"
+    )
     for part in ("validation_", "test_", ""):
         if f"{part}accuracy" in result:
             table.add_row(
                 part.rstrip("_") or "given",
                 f"{result[f'{part}accuracy']:.2%}",
+                f"{result[f'{part}macro_f1']:.4f}",
                 f"{result[f'{part}loss']:.4f}",
                 f"{result[f'{part}auc']:.4f}",
+                f"{result[f'{part}calibration_error']:.4f}",
                 f"{result[f'{part}examples']:,}",
             )
+    return table
+
+
+def confusion_table(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Table:
+    """How many examples of each class were predicted as each."""
+    table = Table("class", *(f"as {name}" for name in names), title="predicted")
+    for name, row in zip(names, confusion, strict=True):
+        table.add_row(name, *(f"{count:,}" for count in row))
     return table
 
 
@@ -164,7 +232,7 @@ def run_command(main, *arguments) -> None:
 
 def main() -> None:
     """The entry point of `python -m lstm_jax`."""
-    commands = {"train": train, "evaluate": evaluate, "predict": predict}
+    commands = {"train": train, "evaluate": evaluate, "predict": predict, "pretrain": pretrain}
     run_command(
         tyro.extras.subcommand_cli_from_dict,
         commands,

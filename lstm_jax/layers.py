@@ -44,6 +44,10 @@ class TokenEmbedding(nn.Module):
         scale: the initial vectors are uniform in (-scale, scale); Keras's default is 0.05.
         token_dropout: probability in [0, 1) that a token's whole vector is zeroed.
         feature_dropout: probability in [0, 1) that one number of it is.
+        variational: one draw of numbers for all tokens of a sequence, instead of one for each.
+
+    Source: for `variational`, Gal & Ghahramani (2016), "A Theoretically Grounded Application of
+        Dropout in Recurrent Neural Networks", section 4.
     """
 
     vocabulary_size: int
@@ -51,6 +55,7 @@ class TokenEmbedding(nn.Module):
     scale: float = 0.05
     token_dropout: float = 0.0
     feature_dropout: float = 0.0
+    variational: bool = False
 
     @nn.compact
     def __call__(self, tokens: Tokens, *, train: bool = False) -> Embeddings:
@@ -61,7 +66,8 @@ class TokenEmbedding(nn.Module):
         embeddings = jnp.take(table, tokens, axis=0, mode="clip")
         whole_token = nn.Dropout(self.token_dropout, broadcast_dims=(-1,), name="token_dropout")
         embeddings = whole_token(embeddings, deterministic=not train)
-        by_feature = nn.Dropout(self.feature_dropout, name="feature_dropout")
+        shared = (1,) if self.variational else ()
+        by_feature = nn.Dropout(self.feature_dropout, broadcast_dims=shared, name="feature_dropout")
         return by_feature(embeddings, deterministic=not train)
 
 

@@ -40,6 +40,7 @@ class Run:
         class_names: the name of each class.
         tokenizer: how a text becomes ids.
         model, params: the Flax module, and its parameters on all devices.
+        temperature: what logits are divided by, so that probabilities mean what they say.
     """
 
     def __init__(
@@ -49,10 +50,11 @@ class Run:
         class_names: Sequence[str],
         tokenizer: WordTokenizer,
         params: Params | None = None,
+        temperature: float = 1.0,
     ) -> None:
         """Puts the parts together; without `params` they are read from the folder."""
         self.path, self.config, self.tokenizer = path, config, tokenizer
-        self.class_names = tuple(class_names)
+        self.class_names, self.temperature = tuple(class_names), temperature
         self.model = TextClassifier(config.model, tokenizer.vocabulary_size, len(self.class_names))
         self._placement = all_devices()
         if params is None:
@@ -64,7 +66,7 @@ class Run:
         return self.model.init(jax.random.key(0), tokens, lengths)["params"]
 
     def logits(self, texts: Sequence[str], *, batch_size: int = 128) -> NDArray[np.float32]:
-        """The logits [N, C] of N texts; C = 1 for two classes."""
+        """The logits [N, C] of N texts, divided by the temperature; C = 1 for two classes."""
         if not texts:
             return np.zeros((0, self.model.outputs), np.float32)
         batches = evaluation_batches(
@@ -75,7 +77,8 @@ class Run:
             buckets=_ladder(self.config.text.max_length),
             row_multiple=self._placement.devices,
         )
-        return predict_logits(self.model, self.params, batches, self._placement)
+        logits = predict_logits(self.model, self.params, batches, self._placement)
+        return logits / np.float32(self.temperature)
 
     def predict(self, texts: Sequence[str], *, batch_size: int = 128) -> NDArray[np.float64]:
         """The probability of each class for each text.
@@ -110,7 +113,7 @@ class Run:
                 yield Prediction(text, label, by_class[label], by_class)
 
     def evaluate(self, examples: Examples) -> Metrics:
-        """Loss, accuracy and AUC on labelled examples, whose labels index `class_names`."""
+        """All metrics on labelled examples, whose labels index `class_names`."""
         return compute_metrics(self.logits(examples.texts), examples.labels)
 
 
@@ -137,6 +140,7 @@ def load(path: str | Path) -> Run:
         Config.load(folder.config),
         data["class_names"],
         WordTokenizer.load(folder.tokenizer),
+        temperature=folder.temperature(),
     )
 
 

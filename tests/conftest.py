@@ -25,6 +25,11 @@ def _real_data_folder() -> None:
         os.environ.setdefault("TFDS_DATA_DIR", str(REAL_DATA / "tfds"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_traces(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["LSTM_JAX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips what needs the real reviews where there are none, and says so."""
     if REAL_DATA.is_dir():

@@ -1,5 +1,6 @@
 """A corpus and settings small enough to train in a second or two."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +55,8 @@ CONFIG = Config(
 def lines(path: Path) -> list[str]:
     """The lines of a text file."""
     return path.read_text().splitlines()
+
+
+def replace_dropout(config: ModelConfig) -> ModelConfig:
+    """The same model without dropout."""
+    return replace(config, token_dropout=0.0, output_dropout=0.0)

@@ -125,7 +125,8 @@ def test_loaded_probabilities_equal_those_at_the_end_of_training(tmp_path, monke
     corpus = small.corpus()
     loop.train(small.CONFIG, corpus, tmp_path / "run", command="test")
     assert corpus.test is not None
-    found = lstm_jax.load(tmp_path / "run").logits(corpus.test.texts)
+    run = lstm_jax.load(tmp_path / "run")
+    found = run.temperature * run.logits(corpus.test.texts)
     np.testing.assert_allclose(found, seen[-1], atol=1e-6)
 
 
@@ -259,3 +260,18 @@ def test_a_tenth_of_the_reviews_teaches_far_more_than_chance(tmp_path):
     result = loop.train(config, fewer, tmp_path / "run", command="test")
     assert result["validation_examples"] == 500
     assert result["validation_auc"] >= 0.8  # chance is 0.5, and its standard error here 0.03
+
+
+def test_a_classifier_starts_from_texts_without_labels(tmp_path, monkeypatch, capsys):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(small.corpus(train=40).train.texts))
+    table = tmp_path / "train.csv"
+    examples = small.corpus(train=40).train
+    rows = [f"{text},{label}" for text, label in zip(examples.texts, examples.labels, strict=True)]
+    table.write_text("\n".join(["text,label", *rows]))
+    sizes = ["--model.embedding-size", "8", "--model.hidden-size", "8", "--train.epochs", "1"]
+    command(monkeypatch, "pretrain", str(texts), str(tmp_path / "model"), "--samples", "20", *sizes)
+    assert "perplexity on held-out texts" in capsys.readouterr().out
+    start = ["--init", str(tmp_path / "model")]
+    command(monkeypatch, "train", str(table), str(tmp_path / "run"), *start, *sizes)
+    assert lstm_jax.load(tmp_path / "run").class_names == ("0", "1")

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from lstm_jax.train.metrics import area_under_roc, compute_metrics, probabilities
+from lstm_jax.train.metrics import (
+    area_under_roc,
+    calibration_error,
+    compute_metrics,
+    fit_temperature,
+    probabilities,
+)
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 
@@ -42,3 +48,37 @@ def test_auc_of_one_class_is_not_a_number():
 def test_as_many_labels_as_logits_are_needed(count):
     with pytest.raises(ValueError, match=f"got {count} and 0"):
         compute_metrics(np.zeros((count, 1)), np.zeros(0, int))
+
+
+def test_f1_and_confusion_equal_scikit_learn(rng):
+    logits, labels = rng.normal(size=(300, 4)), rng.choice(4, 300, p=[0.6, 0.3, 0.1, 0.0])
+    found, predicted = compute_metrics(logits, labels), logits.argmax(1)
+    expected = sklearn_metrics.confusion_matrix(labels, predicted, labels=range(4))
+    np.testing.assert_array_equal(found.confusion, expected)
+    f1 = sklearn_metrics.f1_score(labels, predicted, average="macro", labels=range(4))
+    assert found.macro_f1 == pytest.approx(f1)
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy():
+    chances = np.array([[0.9, 0.1]] * 10 + [[0.4, 0.6]] * 10)
+    labels = np.array([0] * 7 + [1] * 3 + [1] * 6 + [0] * 4)
+    # Ten are right 7 times at 0.9, ten 6 times at 0.6.
+    assert calibration_error(chances, labels) == pytest.approx((0.2 + 0.0) / 2)
+
+
+def test_a_fitted_temperature_undoes_overconfidence(rng):
+    honest = rng.normal(scale=2.0, size=(4000, 1))
+    labels = (rng.random(4000) < 1 / (1 + np.exp(-honest[:, 0]))).astype(int)
+    assert fit_temperature(3 * honest, labels) == pytest.approx(3, rel=0.1)
+    before = compute_metrics(3 * honest, labels)
+    after = compute_metrics(3 * honest / fit_temperature(3 * honest, labels), labels)
+    assert after.accuracy == before.accuracy
+    assert after.calibration_error < 0.02 < before.calibration_error
+
+
+def test_a_few_examples_do_not_make_a_model_certain():
+    logits = np.array([[2.0], [-2.0]] * 10)
+    labels = np.array([1, 0] * 10)  # all right
+    confidence = probabilities(logits / fit_temperature(logits, labels)).max(1)
+    # Twenty right of twenty, and one more of each class: 21 of 22.
+    np.testing.assert_allclose(confidence, 21 / 22, atol=0.002)

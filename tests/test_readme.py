@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import report
 from lstm_jax import lstm as lstm_function
 
 ROOT = Path(__file__).parents[1]
@@ -56,3 +57,10 @@ def test_figures_in_the_readme_are_those_of_the_records(path):
     assert record["command"] in README
     assert f"{statistics.mean(record['test_accuracy']):.2%}".replace("%", " %") in README
     assert f"{max(record['minutes']):.1f}" in README
+
+
+@pytest.mark.parametrize("page", report.PAGES, ids=lambda page: page.name)
+def test_tables_of_speed_are_those_of_the_records(page):
+    text = page.read_text()
+    assert "<!-- end -->" in text
+    assert report.renewed(text) == text

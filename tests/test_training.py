@@ -20,18 +20,15 @@ from rich.console import Console
 
 import lstm_jax
 from lstm_jax.classifier import TextClassifier
+from lstm_jax.run import Run
 from lstm_jax.text import Batch, evaluation_batches
-from lstm_jax.train import loop
+from lstm_jax.train import fit, loop
 from lstm_jax.train.config import Config, OptimizerConfig, TrainConfig
+from lstm_jax.train.metrics import probabilities
+from lstm_jax.train.objective import Classification, example_losses, predicted_labels
 from lstm_jax.train.optimizer import make_optimizer, make_schedule
 from lstm_jax.train.report import read_metrics
-from lstm_jax.train.step import (
-    example_losses,
-    init_state,
-    predict_step,
-    predicted_labels,
-    train_step,
-)
+from lstm_jax.train.step import init_state, predict_step, train_step
 
 QUIET = Console(quiet=True)
 # On a GPU, sums of gradients over repeated tokens come in no fixed order.
@@ -112,7 +109,7 @@ def test_a_run_broken_off_anywhere_goes_on_to_the_same_bits(
             raise KeyboardInterrupt
         return train_step(*arguments)
 
-    monkeypatch.setattr(loop, "train_step", stopping)
+    monkeypatch.setattr(fit, "train_step", stopping)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run")
     monkeypatch.undo()
@@ -136,7 +133,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 import small
-from lstm_jax.train import loop
+from lstm_jax.train import fit, loop
 from lstm_jax.train.step import train_step
 count = 0
 def slow(*arguments):
@@ -146,7 +143,7 @@ def slow(*arguments):
         print("ready", flush=True)
         time.sleep(60)
     return train_step(*arguments)
-loop.train_step = slow
+fit.train_step = slow
 loop.train(small.CONFIG, small.corpus(), Path(sys.argv[1]), command="test")
 """
 
@@ -200,7 +197,7 @@ def test_resuming_on_other_data_is_refused(tmp_path, monkeypatch):
 
     config = replace(small.CONFIG, train=replace(small.CONFIG.train, checkpoint_every=1))
     steps = iter([train_step, stopping])
-    monkeypatch.setattr(loop, "train_step", lambda *a: next(steps)(*a))
+    monkeypatch.setattr(fit, "train_step", lambda *a: next(steps)(*a))
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", config)
     monkeypatch.undo()
@@ -295,8 +292,8 @@ def test_filler_rows_do_not_change_the_step(rng):
     filled = filled._replace(weights=np.array([1] * 6 + [0] * 3, np.float32))
     results = []
     for one in (batch, filled):
-        state = init_state(model, optimizer, 0, keep_ema=True, keep_best=False)
-        results.append(train_step(model, optimizer, 0.9, state, one))
+        state = init_state(Classification(model), optimizer, 0, keep_ema=True, keep_best=False)
+        results.append(train_step(Classification(model), optimizer, 0.9, state, one))
     (state, of_step), (filled_state, of_filled) = results
     np.testing.assert_allclose(of_step["loss"], of_filled["loss"], rtol=1e-6)
     np.testing.assert_allclose(of_step["norm"], of_filled["norm"], rtol=1e-5)
@@ -315,10 +312,10 @@ def test_one_compilation_per_bucket(tmp_path):
 def test_ema_follows_the_weights(rng):
     model, batch = a_model(), a_batch(rng)
     optimizer = make_optimizer(OptimizerConfig(), 10)
-    state = init_state(model, optimizer, 0, keep_ema=True, keep_best=False)
+    state = init_state(Classification(model), optimizer, 0, keep_ema=True, keep_best=False)
     ema = np.asarray(state.params["head"]["kernel"])
     for step in range(4):
-        state, _ = train_step(model, optimizer, 0.5, state, batch)
+        state, _ = train_step(Classification(model), optimizer, 0.5, state, batch)
         decay = min(0.5, (1 + step) / (10 + step))
         ema = decay * ema + (1 - decay) * np.asarray(state.params["head"]["kernel"])
     np.testing.assert_allclose(state.evaluated["head"]["kernel"], ema, rtol=1e-5)
@@ -366,3 +363,54 @@ def test_every_example_is_predicted_once_whatever_the_buckets(rng, finished):
         )
     )
     assert sum(batch.weights.sum() for batch in batches) == 37
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_smoothed_losses_are_those_of_mixed_labels(rng, classes):
+    logits = rng.normal(size=(5, 1 if classes == 2 else classes)).astype(np.float32)
+    labels = rng.integers(0, classes, 5)
+    chances = probabilities(logits)
+    targets = 0.9 * np.eye(classes)[labels] + 0.1 / classes
+    found = example_losses(logits, labels, smoothing=0.1)
+    np.testing.assert_allclose(found, -(targets * np.log(chances)).sum(1), rtol=1e-4)
+    plain = -np.log(chances[np.arange(5), labels])
+    np.testing.assert_allclose(example_losses(logits, labels), plain, rtol=1e-4)
+
+
+def test_balanced_weights_make_a_rare_class_count_as_much(tmp_path):
+    corpus = small.corpus(train=200)
+    rows = np.flatnonzero((corpus.train.labels == 0) | (np.arange(200) % 20 == 1))
+    corpus = replace(corpus, train=corpus.train.take(rows))
+    recall = {}
+    for weights in ("equal", "balanced"):
+        config = replace(
+            small.CONFIG, train=replace(small.CONFIG.train, class_weights=weights, epochs=8)
+        )
+        result = train(tmp_path / weights, config, corpus)
+        recall[weights] = result["test_confusion"][1][1] / sum(result["test_confusion"][1])
+    assert recall["balanced"] > recall["equal"] + 0.2
+
+
+def test_a_weight_scales_its_examples_gradient(rng):
+    model, batch = a_model(), a_batch(rng)
+    optimizer = make_optimizer(OptimizerConfig(clip_norm=None), 10)
+    doubled = Batch(*(np.concatenate([array, array[:1]]) for array in batch))
+    heavier = batch._replace(weights=np.array([2, 1, 1, 1, 1, 1], np.float32))
+    found = []
+    for one in (doubled, heavier):
+        state = init_state(Classification(model), optimizer, 0, keep_ema=False, keep_best=False)
+        state, of_step = train_step(Classification(model), optimizer, 0.0, state, one)
+        found.append((of_step["loss"], of_step["norm"]))
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+def test_the_temperature_is_kept_with_the_run(finished):
+    path, result = finished
+    run = lstm_jax.load(path)
+    assert run.temperature == pytest.approx(result["temperature"])
+    raw = Run(path, run.config, run.class_names, run.tokenizer)
+    texts = small.corpus().test.texts
+    np.testing.assert_allclose(
+        run.logits(texts), raw.logits(texts) / result["temperature"], rtol=1e-5
+    )
+    assert run.evaluate(small.corpus().test).loss == pytest.approx(result["test_loss"], rel=1e-5)

@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax import Array
 
 from benchmarks.cases import Case, Problem
 from benchmarks.worker import Run
@@ -17,7 +17,7 @@ def recurrence(case: dict[str, Any], train: bool) -> Run:
     problem = Problem.of(size)
     layers = [nn.RNN(nn.OptimizedLSTMCell(size.hidden)) for _ in range(size.directions)]
     layer = nn.Bidirectional(*layers) if size.bidirectional else layers[0]
-    cells = [{"cell": _cell(*weights)} for weights in problem.weights()]
+    cells = [{"cell": optimized_lstm_cell(*weights)} for weights in problem.weights()]
     params = cells[0]
     if size.bidirectional:
         params = {"forward_rnn": cells[0], "backward_rnn": cells[1]}
@@ -42,7 +42,7 @@ def recurrence(case: dict[str, Any], train: bool) -> Run:
     return lambda: {"d_inputs": jax.block_until_ready(gradient(params, inputs, cotangent))[1]}
 
 
-def _cell(input_kernel: np.ndarray, recurrent_kernel: np.ndarray, bias: np.ndarray) -> dict:
+def optimized_lstm_cell(input_kernel: Array, recurrent_kernel: Array, bias: Array) -> dict:
     """The parameters of a cell, which has a layer for each gate."""
     cell = {}
     for gate, w, u, b in zip(

@@ -18,6 +18,7 @@ from lstm_jax.kernels import cpu
 from lstm_jax.machine import keep_memory
 from lstm_jax.run import Run as LoadedRun
 from lstm_jax.text import Batch, WordTokenizer, training_batches
+from lstm_jax.train.objective import Classification
 from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.step import TrainState, init_state, predict_step, train_step
 
@@ -99,7 +100,7 @@ def training(folder: str, batch_size: int, steps: int, lengths: bool) -> Run:
     optimizer = make_optimizer(config.optimizer, 1)
 
     def start() -> TrainState:
-        state = init_state(model, optimizer, 0, keep_ema=False, keep_best=False)
+        state = init_state(Classification(model), optimizer, 0, keep_ema=False, keep_best=False)
         return state._replace(params=_classifier_params(data.weights))
 
     rows = data.padded()[:64]
@@ -109,13 +110,15 @@ def training(folder: str, batch_size: int, steps: int, lengths: bool) -> Run:
         sizes = np.full(shape[0], shape[1], np.int32)
         labels, weights = np.zeros(shape[0], np.int32), np.ones(shape[0], np.float32)
         batch = Batch(np.zeros(shape, np.int32), sizes, labels, weights, labels)
-        state, _ = train_step(model, optimizer, 0.0, state, batch)
+        state, _ = train_step(Classification(model), optimizer, 0.0, state, batch)
     state = start()
 
     def run():
         nonlocal state
         for _ in range(steps):
-            state, _ = train_step(model, optimizer, 0.0, state, jax.device_put(next(batches)))
+            state, _ = train_step(
+                model, optimizer, config.train, state, jax.device_put(next(batches))
+            )
         jax.block_until_ready(state)
         return {"logits": logits}
 
@@ -126,14 +129,14 @@ def vocabulary(size: int) -> Run:
     """One step of training the article's model with a vocabulary of another size."""
     model = TextClassifier(ARTICLE.model, size)
     optimizer = make_optimizer(ARTICLE.optimizer, 1)
-    state = init_state(model, optimizer, 0, keep_ema=False, keep_best=False)
+    state = init_state(Classification(model), optimizer, 0, keep_ema=False, keep_best=False)
     tokens = np.random.default_rng(0).integers(0, size, (32, 100), np.int32)
     ones = np.ones(32, np.int32)
     batch = jax.device_put(Batch(tokens, 100 * ones, ones, np.ones(32, np.float32), ones))
 
     def run():
         nonlocal state
-        state, _ = train_step(model, optimizer, 0.0, state, batch)
+        state, _ = train_step(Classification(model), optimizer, 0.0, state, batch)
         jax.block_until_ready(state)
         return {}
 

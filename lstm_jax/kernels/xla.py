@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lstm_jax.cell import LSTMParams, LSTMState
+from lstm_jax.cell import LSTMGates, LSTMParams, LSTMState
 from lstm_jax.recurrence import where_valid, zero_padding
 from lstm_jax.shapes import Inputs, Lengths, Outputs
 
@@ -29,7 +29,7 @@ from lstm_jax.shapes import Inputs, Lengths, Outputs
 class _Saved(NamedTuple):
     """What the backward pass needs of the forward pass; time first."""
 
-    gates: Array  # [T, B, 4H] after their activations
+    gates: LSTMGates  # [T, B, H] each: as one array, a copy would be made of it at every step
     cells_before: Array  # [T, B, H] the cell state each step started from
     hiddens: Array  # [T, B, H] the hidden state each step ended with
 
@@ -101,7 +101,7 @@ def _recurrence(
         cell = f * state.cell + i * g
         new_state = LSTMState(hidden=o * jnp.tanh(cell), cell=cell)
         new_state = jax.tree.map(partial(where_valid, time < lengths), new_state, state)
-        gates = jnp.concatenate([i, f, g, o], axis=-1)
+        gates = LSTMGates(i, f, g, o)
         return new_state, _Saved(gates, cells_before=state.cell, hiddens=new_state.hidden)
 
     times = jnp.arange(inputs.shape[0])
@@ -119,7 +119,7 @@ def _backward(
 
     def step(d_state: LSTMState, of_step: tuple[Array, Array, _Saved]) -> tuple[LSTMState, Array]:
         time, d_output, (gates, cell_before, _) = of_step
-        i, f, g, o = jnp.split(gates, 4, axis=-1)
+        i, f, g, o = gates
         tanh_cell = jnp.tanh(f * cell_before + i * g)
         d_hidden = d_state.hidden + d_output
         d_cell = d_state.cell + d_hidden * o * (1 - tanh_cell**2)

@@ -9,6 +9,7 @@ from lstm_jax.text.batches import (
 )
 from lstm_jax.text.buckets import Padding, bucket_edges
 from lstm_jax.text.builtin import generate_reviews
+from lstm_jax.text.cache import encode_once
 from lstm_jax.text.corpus import Corpus, Examples, split_validation
 from lstm_jax.text.imdb import DataUnavailableError
 from lstm_jax.text.sources import load_corpus
@@ -27,6 +28,7 @@ __all__ = [
     "Padding",
     "WordTokenizer",
     "bucket_edges",
+    "encode_once",
     "evaluation_batches",
     "generate_reviews",
     "load_corpus",

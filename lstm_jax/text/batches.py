@@ -34,7 +34,7 @@ class Batch(NamedTuple):
         tokens: int32 `[B, T]`, padded with 0.
         lengths: int32 `[B]`, the steps of each row that the model runs over.
         labels: int32 `[B]`, 0 in filler rows.
-        weights: float32 `[B]`, 1 for an example, 0 for filler.
+        weights: float32 `[B]`, how much an example counts, usually 1; 0 for filler.
         index: int32 `[B]`, the example's row number in the data, -1 for filler.
     """
 
@@ -69,6 +69,7 @@ class BatchSource:
         row_multiple: int = 1,
         seed: int | None = None,
         epochs: int = 1,
+        weights: NDArray[np.floating] | None = None,
     ) -> None:
         """See `training_batches`; with `seed=None` the order is by length, without shuffling."""
         for name, value in (
@@ -84,6 +85,14 @@ class BatchSource:
         if labels is None:
             labels = np.zeros(len(sequences), np.int32)
         self._labels = checked_labels(labels, len(sequences))
+        if weights is None:
+            weights = np.ones(len(sequences), np.float32)
+        if np.shape(weights) != (len(sequences),) or not (np.asarray(weights) > 0).all():
+            raise ValueError(
+                f"weights: shape {np.shape(weights)}, but a number above 0 for each of"
+                f" {len(sequences)} sequences is needed"
+            )
+        self._weights = np.asarray(weights, np.float32)
         self._sequences = [
             padding.cut(_checked_ids(number, sequence)) for number, sequence in enumerate(sequences)
         ]
@@ -151,7 +160,7 @@ class BatchSource:
             if not front:
                 lengths[place] = len(sequence)
         labels[: len(rows)] = self._labels[rows]
-        weights[: len(rows)] = 1
+        weights[: len(rows)] = self._weights[rows]
         index[: len(rows)] = rows
         return Batch(tokens, lengths, labels, weights, index)
 
@@ -160,6 +169,7 @@ class BatchSource:
         settings = (self._seed, self._batch_size, self.edges, self._padding, len(self._sequences))
         checksum = zlib.crc32(repr(settings).encode())
         checksum = zlib.crc32(self._labels.tobytes(), checksum)
+        checksum = zlib.crc32(self._weights.tobytes(), checksum)
         for sequence in self._sequences:
             checksum = zlib.crc32(np.ascontiguousarray(sequence, np.int32).data, checksum)
         return f"{checksum:08x}"
@@ -233,6 +243,7 @@ def training_batches(
     seed: int,
     row_multiple: int = 1,
     epochs: int | None = None,
+    weights: NDArray[np.floating] | None = None,
 ) -> BatchIterator:
     """Goes over the examples again and again, in a new random order each time.
 
@@ -249,6 +260,7 @@ def training_batches(
         row_multiple: B is a multiple of it (the number of devices); the rows added are filler, so
             the examples of a batch do not depend on it.
         epochs: after how many to stop, or None for never.
+        weights: `[N]`, how much each example counts, above 0; None for 1 each.
 
     Returns:
         The iterator; its `batches_per_epoch` is Σ over buckets ⌈examples / batch_size⌉.
@@ -266,6 +278,7 @@ def training_batches(
             row_multiple=row_multiple,
             seed=seed,
             epochs=_ENDLESS if epochs is None else epochs,
+            weights=weights,
         )
     )
 

@@ -170,6 +170,10 @@ class WordTokenizer:
         """
         self._tokenizer.save(str(path))
 
+    def to_json(self) -> str:
+        """What `save` writes."""
+        return self._tokenizer.to_str()
+
     @property
     def preset(self) -> str:
         """The rules by which a text is cut into words: "keras" or "punctuation"."""

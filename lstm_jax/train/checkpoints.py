@@ -81,3 +81,14 @@ def load_weights(folder: Path, init: Callable[[], Params]) -> Params:
     """
     with ocp.StandardCheckpointer() as checkpointer:
         return checkpointer.restore(folder.absolute(), jax.eval_shape(init))
+
+
+def load_encoder(folder: Path) -> Params:
+    """Reads only what turns tokens into encodings: the embedding and the stack of LSTMs.
+
+    Args:
+        folder: where `save_weights` wrote the parameters of a classifier or a language model.
+    """
+    with ocp.StandardCheckpointer() as checkpointer:
+        params = checkpointer.restore(folder.absolute())
+    return {name: params[name] for name in ("embedding", "stack")}

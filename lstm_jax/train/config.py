@@ -67,6 +67,13 @@ class TrainConfig:
     lowest loss on it are kept. 0 keeps the last."""
     ema_decay: Probability = 0.0
     """Decay per step of a moving average of the weights, which then predicts; 0 for none."""
+    label_smoothing: Probability = 0.0
+    """Share of each label that is spread over all classes alike."""
+    class_weights: Literal["equal", "balanced"] = "equal"
+    """balanced: every class counts as much as the others in the loss, however few its examples."""
+    adversarial: NotNegative = 0.0
+    """Also train on words moved so as to raise the loss, this far in lengths of a typical word
+    vector; a step takes twice the time. 0 for none."""
     checkpoint_every: Size = 500
     """Steps between two checkpoints; there is one at the end of each epoch too."""
     keep_checkpoints: Size = 2

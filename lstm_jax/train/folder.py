@@ -1,11 +1,12 @@
 """The files of one run, by name."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lstm_jax.text import Corpus, WordTokenizer
-from lstm_jax.train.config import Config
+from lstm_jax.text import WordTokenizer
+from lstm_jax.train.config import Config, TextConfig
 
 
 class RunFolder(NamedTuple):
@@ -37,6 +38,11 @@ class RunFolder(NamedTuple):
     def weights(self) -> Path:
         """The parameters that the run ended with, Orbax."""
         return self.path / "weights"
+
+    @property
+    def calibration(self) -> Path:
+        """What logits are divided by, JSON; none if there were no validation examples."""
+        return self.path / "calibration.json"
 
     @property
     def metrics(self) -> Path:
@@ -76,15 +82,33 @@ class RunFolder(NamedTuple):
                 f"run folder {self.path} holds a run with other settings: {'; '.join(differences)}"
             )
 
+    def make_tokenizer(self, texts: Sequence[str], config: TextConfig) -> WordTokenizer:
+        """The folder's tokenizer; made from `texts` if it has none yet."""
+        if self.tokenizer.exists():
+            return WordTokenizer.load(self.tokenizer)
+        tokenizer = WordTokenizer.train(
+            texts, preset=config.tokenizer, vocabulary_size=config.vocabulary_size
+        )
+        self.save_tokenizer(tokenizer)
+        return tokenizer
+
     def save_tokenizer(self, tokenizer: WordTokenizer) -> None:
         """Writes the tokenizer whole or not at all."""
         partial = self.tokenizer.with_suffix(".partial")
         tokenizer.save(partial)
         partial.replace(self.tokenizer)
 
-    def describe_data(self, corpus: Corpus, examples: dict[str, int]) -> None:
+    def temperature(self) -> float:
+        """What logits are divided by to give probabilities; 1 where nothing was fitted."""
+        if not self.calibration.exists():
+            return 1.0
+        return float(json.loads(self.calibration.read_text())["temperature"])
+
+    def describe_data(
+        self, name: str, class_names: Sequence[str], examples: dict[str, int]
+    ) -> None:
         """Writes down what the run is trained on; `examples` are the sizes of its parts."""
-        description = {"name": corpus.name, "class_names": corpus.class_names, "examples": examples}
+        description = {"name": name, "class_names": list(class_names), "examples": examples}
         write_json(self.data, description)
 
 

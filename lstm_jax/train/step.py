@@ -8,20 +8,11 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jax.typing import ArrayLike
-from jaxtyping import Float
 
 from lstm_jax.classifier import TextClassifier
 from lstm_jax.shapes import Logits, Params
 from lstm_jax.text import Batch
-
-
-class Totals(NamedTuple):
-    """Sums over the examples seen since they were last reset; on the device, so free to keep."""
-
-    loss: Array  # nats
-    correct: Array
-    examples: Array
+from lstm_jax.train.objective import Objective, Totals, zero_totals
 
 
 class TrainState(NamedTuple):
@@ -41,23 +32,30 @@ class TrainState(NamedTuple):
         return self.params if self.ema is None else self.ema
 
 
-def zero_totals() -> Totals:
-    """Totals of no examples."""
-    return Totals(*jnp.zeros(3))
-
-
 def init_state(
-    model: TextClassifier,
+    objective: Objective,
     optimizer: optax.GradientTransformation,
     seed: int,
     *,
     keep_ema: bool,
     keep_best: bool,
+    start: Params | None = None,
 ) -> TrainState:
-    """The state before the first step."""
+    """The state before the first step.
+
+    Args:
+        objective, optimizer: what is minimised, and by which steps.
+        seed: decides the parameters and dropout.
+        keep_ema, keep_best: whether the state has these two.
+        start: parameters that take the place of those of the same names.
+
+    Raises:
+        ValueError: if one of them has another shape.
+    """
     init_key, dropout_key = jax.random.split(jax.random.key(seed))
-    tokens, lengths = jnp.zeros((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
-    params = jax.jit(model.init)(init_key, tokens, lengths)["params"]
+    params = jax.jit(objective.init)(init_key)
+    if start is not None:
+        params = {**params, **_fitting(start, params)}
 
     def copy() -> Params:
         return jax.tree.map(jnp.copy, params)
@@ -73,55 +71,40 @@ def init_state(
     )
 
 
-def example_losses(logits: Logits, labels: ArrayLike) -> Float[Array, "B"]:
-    """Cross-entropy in nats of each example, and for one logit the binary cross-entropy."""
-    if logits.shape[-1] == 1:
-        return optax.sigmoid_binary_cross_entropy(logits[:, 0], jnp.asarray(labels))
-    return optax.softmax_cross_entropy_with_integer_labels(logits, jnp.asarray(labels))
+def _fitting(start: Params, params: Params) -> Params:
+    """`start`, if all of it is in `params` and has the same shapes."""
+    there = {jax.tree_util.keystr(k): v for k, v in jax.tree_util.tree_leaves_with_path(params)}
+    for key, array in jax.tree_util.tree_leaves_with_path(start):
+        name = jax.tree_util.keystr(key)
+        wanted = there[name].shape if name in there else "nothing of that name"
+        if array.shape != wanted:
+            raise ValueError(
+                f"the parameters to start from must fit the model; {name} has shape {array.shape}, "
+                f"and the model's is {wanted}: give it the same model and text settings"
+            )
+    return jax.tree.map(jnp.asarray, start)
 
 
-def predicted_labels(logits: Logits) -> Array:
-    """The likeliest class of each example, as an integer."""
-    if logits.shape[-1] == 1:
-        return (logits[:, 0] > 0).astype(jnp.int32)
-    return logits.argmax(-1)
-
-
-@partial(jax.jit, static_argnames=("model", "optimizer", "ema_decay"), donate_argnames="state")
+@partial(jax.jit, static_argnames=("objective", "optimizer", "ema_decay"), donate_argnames="state")
 def train_step(
-    model: TextClassifier,
+    objective: Objective,
     optimizer: optax.GradientTransformation,
     ema_decay: float,
     state: TrainState,
     batch: Batch,
 ) -> tuple[TrainState, dict[str, Array]]:
-    """One gradient step on the mean loss of the batch's examples; filler rows have weight 0.
+    """One gradient step.
 
     Args:
-        model, optimizer, ema_decay: what does not change in a run.
+        objective, optimizer, ema_decay: what does not change in a run.
         state: before the step; its buffers are reused.
         batch: tokens [B, T] and the rest.
 
     Returns:
         The state after it, and the batch's `loss` (nats) and gradient `norm` before clipping.
     """
-    dropout_key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-
-    def mean_loss(params: Params) -> tuple[Array, Totals]:
-        logits = model.apply(
-            {"params": params},
-            batch.tokens,
-            batch.lengths,
-            train=True,
-            rngs={"dropout": dropout_key},
-        )
-        assert isinstance(logits, Array)
-        correct = predicted_labels(logits) == batch.labels
-        losses = example_losses(logits, batch.labels)
-        sums = Totals(*((batch.weights * x).sum() for x in (losses, correct, 1.0)))
-        return sums.loss / jnp.maximum(sums.examples, 1.0), sums
-
-    (loss, sums), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+    (loss, sums), gradients = objective.gradient(state.params, batch, key)
     updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     ema = state.ema

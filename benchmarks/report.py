@@ -1,0 +1,201 @@
+"""Writes the records' figures into README.md and docs/speed.md: `python -m benchmarks.report`.
+
+Each table stands between `<!-- name -->` and `<!-- end -->`; a test compares it with the records.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import RESULTS
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "speed.md")
+PLACE = re.compile(r"<!-- (\w+) -->\n.*?<!-- end -->", re.S)
+
+
+def main() -> None:
+    """Renews every table."""
+    for page in PAGES:
+        page.write_text(renewed(page.read_text()))
+
+
+def renewed(text: str) -> str:
+    """A page with its tables as the records have them."""
+
+    def table(match: re.Match[str]) -> str:
+        name = match[1]
+        return f"<!-- {name} -->\n{TABLES[name]()}\n<!-- end -->"
+
+    return PLACE.sub(table, text)
+
+
+def markdown(header: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown."""
+    rows = [list(header), *map(list, lines)]
+    rows.insert(1, ["---"] * len(rows[0]))
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def record(name: str) -> dict[str, Any]:
+    """What a benchmark wrote."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def provenance() -> str:
+    """Which record came from where, a line for each."""
+    lines = []
+    for path in sorted(RESULTS.glob("*.json")):
+        found = json.loads(path.read_text())
+        versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+        machine = f"{found['machine']['cores']} cores of {found['machine']['processor']}"
+        lines.append([f"`{path.name}`", f"`{found['command']}`", found["time"], machine, versions])
+    return markdown(("record", "command", "UTC", "machine", "versions"), lines)
+
+
+def recurrence(what: str) -> str:
+    """Milliseconds of ours, and how many times as long the others take."""
+    cases = record("recurrence")["cases"]
+    names = list(dict.fromkeys(name for case in cases.values() for name in case[what]))
+    names = [n for n in names if n != "lstm_jax" and not n.startswith("matrix product")]
+    lines = []
+    for case, by_what in cases.items():
+        found = by_what[what]
+        ours = found["lstm_jax"]
+        others = (f"{found[n]['times_ours']:.2f}" if n in found else "" for n in names)
+        milliseconds = f"{1e3 * ours['median_seconds']:.2f}"
+        lines.append([case, milliseconds, f"{ours['share_of_peak']:.0%}", *others])
+    return markdown(("", "ours, ms", "of peak", *names), lines)
+
+
+def memory() -> str:
+    """What a forward and backward pass adds to each process, and what compiling takes."""
+    found = record("recurrence")["cases"]["article, B = 128"]["forward + backward"]
+    lines = [
+        [name, f"{of['memory_bytes'] / 2**20:.0f}", f"{of['first_seconds']:.1f}"]
+        for name, of in found.items()
+        if not name.startswith("matrix product")
+    ]
+    return markdown(("article, B = 128, forward + backward", "MiB", "first call, s"), lines)
+
+
+def summary() -> str:
+    """The README's few lines."""
+    cases, epochs = record("recurrence")["cases"], record("training")["epochs"]
+    prediction = record("prediction")
+    peers = ("PyTorch", "Keras, TensorFlow", "Keras, JAX", "Flax")
+    lines = []
+
+    def add(what: str, ours: str, ratios: dict[str, float]) -> None:
+        lines.append([what, ours, *(f"{ratios[p]:.1f}" if p in ratios else "" for p in peers)])
+
+    for case, batch in (("article, B = 32", 32), ("article, B = 128", 128)):
+        found = cases[case]["forward + backward"]
+        add(
+            f"forward + backward, {batch} x 500 steps, D = 32, H = 100",
+            f"{1e3 * found['lstm_jax']['median_seconds']:.0f} ms",
+            {name: found[name]["times_ours"] for name in peers},
+        )
+    (found,) = (of for name, of in epochs.items() if name == "batches of 64")
+    for ours, name in (
+        ("lstm_jax", "an epoch of the article's model, its padding"),
+        ("lstm_jax, buckets", "the same with true lengths, in buckets"),
+    ):
+        seconds = found[ours]["epoch_seconds"]
+        ratios = {p: found[p]["epoch_seconds"] / seconds for p in peers if p in found}
+        add(name, f"{seconds:.0f} s", ratios)
+    found = prediction["all texts"]
+    seconds = found["lstm_jax"]["median_seconds"]
+    ratios = {p: found[p]["median_seconds"] / seconds for p in peers if p in found}
+    add("25,000 reviews, text to probability", f"{seconds:.1f} s", ratios)
+    found = prediction["one text"]
+    seconds = found["lstm_jax"]["median_seconds"]
+    ratios = {p: found[p]["median_seconds"] / seconds for p in peers if p in found}
+    add("one review, text to probability", f"{1e3 * seconds:.1f} ms", ratios)
+    return markdown(("", "lstm_jax", *peers), lines)
+
+
+def training() -> str:
+    """Reviews a second and the epoch, beside ours."""
+    lines = []
+    for batches, found in record("training")["epochs"].items():
+        for name, of in found.items():
+            seconds = of["epoch_seconds"]
+            ratios = (
+                f"{seconds / found[ours]['epoch_seconds']:.2f}"
+                for ours in ("lstm_jax", "lstm_jax, buckets")
+            )
+            rate = f"{of['reviews_per_second']:.0f}"
+            lines.append([batches, name, rate, f"{seconds:.1f}", *ratios])
+    return markdown(("", "", "reviews/s", "epoch, s", "times ours", "times buckets"), lines)
+
+
+def step() -> str:
+    """What of a step is the LSTM."""
+    lines = [
+        [
+            name,
+            *(f"{1e3 * of[f'{part}_seconds']:.1f}" for part in ("step", "data", "lstm")),
+            f"{of['share']:.0%}",
+        ]
+        for name, of in record("step")["presets"].items()
+    ]
+    return markdown(("", "step, ms", "waiting for data, ms", "LSTM, ms", "share"), lines)
+
+
+def prediction() -> str:
+    """All texts and one."""
+    found, lines = record("prediction"), []
+    for what, unit, scale in (("all texts", "s", 1), ("one text", "ms", 1e3)):
+        ours = found[what]["lstm_jax"]["median_seconds"]
+        for name, of in found[what].items():
+            times = (f"{of[f'{key}_seconds'] * scale:.2f} {unit}" for key in ("median", "p99"))
+            lines.append([what, name, *times, f"{of['median_seconds'] / ours:.2f}"])
+    return markdown(("", "", "median", "99 % within", "times ours"), lines)
+
+
+def formulations() -> str:
+    """Milliseconds of each way of writing the scan."""
+    found = record("formulations")["median_seconds"]
+    ways = next(iter(found.values()))["forward"]
+    lines = [
+        [
+            way,
+            *(
+                f"{1e3 * of['forward'][way]:.2f}, {1e3 * of['forward + backward'][way]:.2f}"
+                for of in found.values()
+            ),
+        ]
+        for way in ways
+    ]
+    return markdown(("forward, forward + backward, ms", *found), lines)
+
+
+def scaling() -> str:
+    """Milliseconds and MiB of the largest sizes."""
+    lines = []
+    for title, by_size in record("scaling")["growth"].items():
+        size, found = list(by_size.items())[-1]
+        for name, of in found.items():
+            milliseconds = f"{1e3 * of['median_seconds']:.0f}"
+            lines.append([title, size, name, milliseconds, f"{of['memory_bytes'] / 2**20:.0f}"])
+    return markdown(("", "largest", "", "ms", "MiB"), lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "provenance": provenance,
+    "summary": summary,
+    "forward": lambda: recurrence("forward"),
+    "both": lambda: recurrence("forward + backward"),
+    "memory": memory,
+    "training": training,
+    "step": step,
+    "prediction": prediction,
+    "formulations": formulations,
+    "scaling": scaling,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""How much of a training step is the LSTM: `python -m benchmarks.step`.
+
+Batches of an epoch of the article's model and of the default one, on real reviews: the whole step,
+data and optimizer included, and the LSTM's forward and backward pass alone on arrays of the same
+shapes and lengths, one after the other for each batch. The compilations come before.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.harness import write_record
+from experiments.imdb import ARTICLE, BILSTM
+from lstm_jax import Bidirectional, bidirectional_lstm, init_lstm, lstm
+from lstm_jax.classifier import ModelConfig, TextClassifier
+from lstm_jax.cli import run_command
+from lstm_jax.text import WordTokenizer, encode_once, load_corpus, training_batches
+from lstm_jax.train.config import Config
+from lstm_jax.train.objective import Classification
+from lstm_jax.train.optimizer import make_optimizer
+from lstm_jax.train.step import init_state, train_step
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """On what, and how much of it."""
+
+    data: str = "imdb"
+    """As for `experiments.imdb`."""
+    batches: int = 80
+    """Batches of an epoch that are timed."""
+
+
+def main() -> None:
+    """Times both presets and writes the record."""
+    benchmark, console = tyro.cli(Benchmark, prog="benchmarks.step"), Console()
+    corpus = load_corpus(benchmark.data)
+    table = Table("", "ms a step", "waiting for data", "the LSTM alone", "share of the LSTM")
+    results: dict[str, Any] = {}
+    for config in (ARTICLE, BILSTM):
+        tokenizer = WordTokenizer.train(
+            corpus.train.texts,
+            preset=config.text.tokenizer,
+            vocabulary_size=config.text.vocabulary_size,
+        )
+        ids = encode_once(tokenizer, corpus.train.texts)
+        found = measure(config, ids, corpus.train.labels, benchmark.batches)
+        results[config.name] = found
+        milliseconds = (
+            f"{1e3 * found[f'{name}_seconds']:.1f}" for name in ("step", "data", "lstm")
+        )
+        table.add_row(config.name, *milliseconds, f"{found['share']:.0%}")
+    console.print(table)
+    write_record("step", {"presets": results}, console)
+
+
+def measure(config: Config, ids: list[np.ndarray], labels: np.ndarray, count: int) -> dict:
+    """Mean seconds of a step, of waiting for its batch, and of its LSTM."""
+    batches = training_batches(
+        ids,
+        labels,
+        batch_size=config.train.batch_size,
+        padding=config.text.padding,
+        buckets=config.train.buckets,
+        seed=0,
+    )
+    model = TextClassifier(config.model, config.text.vocabulary_size)
+    optimizer = make_optimizer(config.optimizer, batches.batches_per_epoch)
+    state = init_state(
+        Classification(model), optimizer, 0, keep_ema=config.train.ema_decay > 0, keep_best=False
+    )
+    alone = lstm_alone(config.model)
+    of_shape = {batches.source[n].tokens.shape: n for n in range(batches.batches_per_epoch)}
+    for number in of_shape.values():
+        batch = batches.source[number]
+        state, _ = train_step(
+            Classification(model), optimizer, config.train.ema_decay, state, batch
+        )
+        jax.block_until_ready(alone(batch.tokens.shape, batch.lengths))
+    data, step, recurrence = 0.0, 0.0, 0.0
+    for _ in range(count):
+        began = time.perf_counter()
+        batch = jax.device_put(next(batches))
+        ready = time.perf_counter()
+        state, _ = train_step(
+            Classification(model), optimizer, config.train.ema_decay, state, batch
+        )
+        jax.block_until_ready(state)
+        done = time.perf_counter()
+        jax.block_until_ready(alone(batch.tokens.shape, batch.lengths))
+        recurrence += time.perf_counter() - done
+        data, step = data + ready - began, step + done - began
+    batches.close()
+    return {
+        "step_seconds": step / count,
+        "data_seconds": data / count,
+        "lstm_seconds": recurrence / count,
+        "share": recurrence / step,
+    }
+
+
+def lstm_alone(config: ModelConfig):
+    """The gradients of weights and inputs of the preset's recurrence, by shape and lengths."""
+    params = [init_lstm(jax.random.key(0), config.embedding_size, config.hidden_size)] * 2
+    both = config.direction == "bidirectional"
+
+    def loss(params, inputs, lengths, cotangent):
+        if both:
+            outputs, _ = bidirectional_lstm(Bidirectional(*params), inputs, lengths=lengths)
+            return sum(jnp.vdot(each, cotangent) for each in outputs)
+        return jnp.vdot(lstm(params[0], inputs, lengths=lengths)[1].hidden, cotangent)
+
+    gradient = jax.jit(jax.grad(loss, (0, 1)))
+    arrays: dict[tuple[int, ...], tuple] = {}
+
+    def run(shape: tuple[int, ...], lengths):
+        if shape not in arrays:
+            rng = np.random.default_rng(0)
+            inputs = rng.normal(size=(*shape, config.embedding_size))
+            cotangent = rng.normal(size=(*shape[: 2 if both else 1], config.hidden_size))
+            arrays[shape] = jnp.asarray(inputs, jnp.float32), jnp.asarray(cotangent, jnp.float32)
+        inputs, cotangent = arrays[shape]
+        return gradient(params[: 1 + both], inputs, lengths, cotangent)
+
+    return run
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,92 @@
+"""Token ids on disk, so that a set of texts is cut into words once.
+
+Each file is named for what it was made from, the tokenizer and the texts; when either changes,
+another name is asked for. The folder is `$LSTM_JAX_CACHE`, else `lstm_jax` in `$XDG_CACHE_HOME` or
+`~/.cache`; deleting it costs nothing but time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_jax.text.tokenizer import WordTokenizer
+
+# Two sets of texts, train and test, for a few seeds: 25 MB a set of IMDB.
+_FILES = 12
+
+# Below this many texts, reading a file takes as long as cutting them.
+_WORTHWHILE = 1000
+
+
+def encode_once(tokenizer: WordTokenizer, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+    """`tokenizer.encode_batch(texts)`, read from disk if it was there before.
+
+    A file that is damaged is made again; a folder that cannot be written to is done without.
+
+    Args:
+        tokenizer, texts: as for `WordTokenizer.encode_batch`.
+
+    Returns:
+        For each text its int32 ids `[length]`.
+
+    Raises:
+        ValueError: as `WordTokenizer.encode_batch`.
+    """
+    if len(texts) < _WORTHWHILE:
+        return tokenizer.encode_batch(texts)
+    path = cache_folder() / f"{_fingerprint(tokenizer, texts)}.npz"
+    with contextlib.suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        ids = _read(path)
+        if len(ids) == len(texts):
+            return ids
+    ids = tokenizer.encode_batch(texts)
+    with contextlib.suppress(OSError):
+        _write(path, ids)
+    return ids
+
+
+def cache_folder() -> Path:
+    """Where the files are; it need not exist."""
+    if folder := os.environ.get("LSTM_JAX_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lstm_jax"
+
+
+def _fingerprint(tokenizer: WordTokenizer, texts: Sequence[str]) -> str:
+    digest = hashlib.sha256(tokenizer.to_json().encode())
+    for text in texts:
+        content = str(text).encode(errors="surrogatepass")
+        digest.update(len(content).to_bytes(8, "little"))
+        digest.update(content)
+    return digest.hexdigest()[:32]
+
+
+def _read(path: Path) -> list[NDArray[np.int32]]:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        ids, ends = arrays["ids"], arrays["ends"]
+    if ids.dtype != np.int32 or ids.ndim != 1 or ends[-1] != len(ids):
+        raise ValueError(f"{path} does not hold token ids")
+    os.utime(path)  # the files used last are kept
+    return np.split(ids, ends[:-1])
+
+
+def _write(path: Path, ids: list[NDArray[np.int32]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        with unfinished.open("wb") as file:
+            np.savez(file, ids=np.concatenate(ids), ends=np.cumsum([len(row) for row in ids]))
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    by_age = sorted(path.parent.glob("*.npz"), key=lambda file: file.stat().st_mtime)
+    for old in by_age[:-_FILES]:
+        old.unlink(missing_ok=True)

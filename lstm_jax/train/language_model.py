@@ -1,0 +1,343 @@
+"""An LSTM that predicts the next word, and the one before: what a classifier can start from.
+
+Read forward, the state after word t predicts word t + 1; read backward, it predicts word t - 1. The
+two directions share the word vectors, which are also the rows that words are predicted with:
+
+    p(w | h) ∝ exp((h P + q) · v_w + b_w)
+
+In training the normalisation is estimated: the word itself, and for all others k words drawn for
+the whole batch, more often the more frequent they are (ids are in the order of frequency), each
+one's logit lowered by the logarithm of how often it is expected in the draw. Texts are cut into pieces, each read from an
+empty state.
+
+Source: Dai & Le (2015) for the use; Jean et al. (2015), section 3 for the sampling; Press & Wolf
+(2017) for sharing the vectors.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from numpy.typing import NDArray
+from rich.console import Console
+
+from lstm_jax.classifier import ModelConfig
+from lstm_jax.layers import LSTMStack, TokenEmbedding
+from lstm_jax.machine import environment
+from lstm_jax.shapes import Lengths, Params, Tokens
+from lstm_jax.text import (
+    Batch,
+    BatchSource,
+    encode_once,
+    evaluation_batches,
+    split_validation,
+    training_batches,
+)
+from lstm_jax.train.checkpoints import save_weights
+from lstm_jax.train.config import Config
+from lstm_jax.train.fit import Clock, fit
+from lstm_jax.train.folder import RunFolder, write_json
+from lstm_jax.train.objective import Totals
+from lstm_jax.train.optimizer import make_optimizer
+from lstm_jax.train.report import draw_curves
+from lstm_jax.train.step import all_devices
+
+
+class LanguageModel(nn.Module):
+    """Predicts each word from those before it, from those after it, or from both apart.
+
+    Its parameters `embedding` and `stack` are those of a TextClassifier of the same configuration.
+
+    Attributes:
+        config: the architecture; one layer if it reads both ways, merged by "concat".
+        vocabulary_size: V.
+    """
+
+    config: ModelConfig
+    vocabulary_size: int
+
+    def setup(self) -> None:
+        config = self.config
+        if config.direction == "bidirectional" and (config.layers, config.merge) != (1, "concat"):
+            raise ValueError(
+                "a language model that reads both ways must have one layer and merge by concat, "
+                f"got layers={config.layers} and merge={config.merge!r}: a second layer would see "
+                "the words to be predicted"
+            )
+        self.embedding = TokenEmbedding(
+            self.vocabulary_size,
+            config.embedding_size,
+            config.embedding_scale,
+            config.token_dropout,
+            config.embedding_dropout,
+            config.variational_dropout,
+        )
+        self.stack = LSTMStack(
+            config.layers,
+            config.hidden_size,
+            config.direction,
+            config.merge,
+            config.layer_dropout,
+            config.forget_bias,
+            config.implementation,
+            config.chunk_size,
+        )
+        self.output_dropout = nn.Dropout(config.output_dropout)
+        self.projections = {
+            name: nn.Dense(config.embedding_size, name=f"projection_{name}")
+            for name in self.directions
+        }
+        self.bias = self.param("bias", nn.initializers.zeros, (self.vocabulary_size,))
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Which ways it reads."""
+        both = self.config.direction == "bidirectional"
+        return ("forward", "backward") if both else (self.config.direction,)
+
+    def __call__(
+        self, tokens: Tokens, lengths: Lengths, *, train: bool = False
+    ) -> tuple[Array, Array, Array]:
+        """What predicts each word, and which.
+
+        Args:
+            tokens: ids [B, T].
+            lengths: [B].
+            train: whether to drop out.
+
+        Returns:
+            Vectors [N, E] to be multiplied with word vectors, the ids of the words that they
+            predict [N], and 1 for those that there are, 0 for padding [N]; N = directions · B · T.
+        """
+        embeddings = self.embedding(tokens, train=train)
+        outputs = self.stack(embeddings, lengths, train=train).outputs
+        outputs = self.output_dropout(outputs, deterministic=not train)
+        times = jnp.arange(tokens.shape[1])
+        vectors, targets, valid = [], [], []
+        parts = jnp.split(outputs, len(self.directions), axis=-1)
+        for name, part in zip(self.directions, parts, strict=True):
+            ahead = 1 if name == "forward" else -1
+            vectors.append(self.projections[name](part))
+            targets.append(jnp.roll(tokens, -ahead, axis=1))
+            there = times + ahead
+            valid.append((there >= 0) & (there < lengths[:, None]) & (times < lengths[:, None]))
+        flat = [jnp.stack(arrays).reshape(-1) for arrays in (targets, valid)]
+        return jnp.stack(vectors).reshape(-1, self.config.embedding_size), *flat
+
+    def words(self, ids: Array) -> tuple[Array, Array]:
+        """The vectors [K, E] and biases [K] that words are predicted with."""
+        return self.embedding(ids[None])[0], jnp.take(self.bias, ids)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The mean over all predicted words of their sampled cross-entropy.
+
+    Attributes:
+        model: what predicts.
+        samples: the words drawn for a batch.
+    """
+
+    model: LanguageModel
+    samples: int = 1024
+
+    def init(self, key: Array) -> Params:
+        """Those of the model."""
+
+        def everything(model: LanguageModel, tokens: Array, lengths: Array) -> Any:
+            return model(tokens, lengths), model.words(tokens[0])
+
+        tokens, lengths = jnp.zeros((1, 2), jnp.int32), jnp.full(1, 2, jnp.int32)
+        return self.model.init(key, tokens, lengths, method=everything)["params"]
+
+    def gradient(
+        self, params: Params, batch: Batch, key: Array
+    ) -> tuple[tuple[Array, Totals], Params]:
+        """See `Objective`; the totals are over words, `correct` among those drawn."""
+        draw_key, dropout_key = jax.random.split(key)
+        drawn = draw_words(draw_key, self.samples, self.model.vocabulary_size)
+
+        def mean_loss(params: Params) -> tuple[Array, Totals]:
+            variables = {"params": params}
+            predicted: Any = self.model.apply(
+                variables,
+                batch.tokens,
+                batch.lengths,
+                train=True,
+                rngs={"dropout": dropout_key},
+            )
+            vectors, targets, valid = predicted
+            words: Any = self.model.apply(variables, drawn, method="words")
+            own_words: Any = self.model.apply(variables, targets, method="words")
+            (table, bias), (own, own_bias) = words, own_words
+            expected = jnp.log(self.samples * word_shares(self.model.vocabulary_size))
+            right = (vectors * own).sum(-1) + own_bias
+            others = vectors @ table.T + bias - expected[drawn]
+            others = jnp.where(drawn == targets[:, None], -jnp.inf, others)
+            losses = (
+                jax.nn.logsumexp(jnp.concatenate([right[:, None], others], axis=1), axis=1) - right
+            )
+            sums = Totals(
+                jnp.where(valid, losses, 0).sum(),
+                (valid & (right > others.max(-1))).sum().astype(losses.dtype),
+                valid.sum().astype(losses.dtype),
+            )
+            return sums.loss / jnp.maximum(sums.examples, 1.0), sums
+
+        return jax.value_and_grad(mean_loss, has_aux=True)(params)
+
+
+def word_shares(vocabulary_size: int) -> Array:
+    """The chance [V] of each id in a draw: log((i + 2) / (i + 1)) / log(V + 1), as Zipf has it."""
+    ids = jnp.arange(vocabulary_size)
+    return jnp.log((ids + 2) / (ids + 1)) / jnp.log(vocabulary_size + 1)
+
+
+def draw_words(key: Array, count: int, vocabulary_size: int) -> Array:
+    """Ids [count] drawn with those chances, by inverting their sum, log(i + 2) / log(V + 1)."""
+    drawn = jnp.exp(jax.random.uniform(key, (count,)) * jnp.log(vocabulary_size + 1.0)) - 1
+    return jnp.clip(drawn.astype(jnp.int32), 0, vocabulary_size - 1)
+
+
+def pretrain(
+    config: Config,
+    texts: Sequence[str],
+    path: Path,
+    *,
+    name: str,
+    samples: int = 1024,
+    command: str,
+    resume: bool = False,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Trains a language model, for classifiers to start from.
+
+    Args:
+        config: the run's settings; what is about labels has no effect.
+        texts: what it reads. A part, `train.validation_fraction`, only measures it.
+        path: the run's folder, made here.
+        name: what the texts are called in the run's records.
+        samples: the words drawn for each batch.
+        command: what the user typed, for the record.
+        resume: go on with the run in the folder, if there is one.
+        console: where progress is shown; standard output by default.
+
+    Returns:
+        What result.json holds; `validation_loss` is in nats a word, over the whole vocabulary.
+
+    Raises:
+        ValueError: as `lstm_jax.train.loop.train`, or if there are no texts.
+        FloatingPointError: if the loss is not finite.
+    """
+    if not texts:
+        raise ValueError("texts must not be empty")
+    console, clock, folder = console or Console(), Clock(), RunFolder(path)
+    folder.claim(config, resume=resume)
+    if folder.result.exists():
+        console.print(f"{folder.path} is finished; nothing to do")
+        return json.loads(folder.result.read_text())
+    kept, validation = list(texts), []
+    if config.train.validation_fraction > 0:
+        parts = split_validation(
+            np.zeros(len(texts), np.int32), config.train.validation_fraction, config.seed
+        )
+        kept, validation = ([texts[int(row)] for row in rows] for rows in parts)
+    tokenizer = folder.make_tokenizer(kept, config.text)
+    folder.describe_data(name, (), {"train": len(kept), "validation": len(validation)})
+    placement = all_devices()
+    # Nothing is cut off: a text longer than a row becomes several.
+    pieces = in_pieces(encode_once(tokenizer, kept), config.text.max_length)
+    batches = training_batches(
+        pieces,
+        np.zeros(len(pieces), np.int32),
+        batch_size=config.train.batch_size,
+        padding=config.text.padding,
+        buckets=config.train.buckets,
+        seed=config.seed,
+        row_multiple=placement.devices,
+    )
+    model = LanguageModel(config.model, tokenizer.vocabulary_size)
+    steps = config.train.epochs * batches.batches_per_epoch
+
+    def measure(params: Params) -> dict[str, float]:
+        pieces = in_pieces(encode_once(tokenizer, validation), config.text.max_length)
+        once = evaluation_batches(
+            pieces,
+            None,
+            batch_size=config.train.batch_size,
+            padding=config.text.padding,
+            buckets=config.train.buckets,
+            row_multiple=placement.devices,
+        )
+        return mean_word_loss(model, params, once)
+
+    params, best = fit(
+        Prediction(model, samples),
+        make_optimizer(config.optimizer, steps),
+        batches,
+        config.train,
+        measure if validation else None,
+        seed=config.seed,
+        folder=folder,
+        console=console,
+        clock=clock,
+        placement=placement,
+    )
+    save_weights(folder.weights, params)
+    draw_curves(folder.metrics, folder.curves)
+    result = {
+        "name": config.name,
+        "data": name,
+        "seed": config.seed,
+        **best,
+        "steps": steps,
+        "minutes": clock.seconds() / 60,
+        "parameters": sum(array.size for array in jax.tree.leaves(params)),
+        "command": command,
+        **environment(),
+    }
+    write_json(folder.result, result)
+    return result
+
+
+def in_pieces(sequences: Sequence[NDArray[np.int32]], size: int) -> list[NDArray[np.int32]]:
+    """Each sequence cut into pieces of at most `size` ids; nothing is left out."""
+    return [ids[at : at + size] for ids in sequences for at in range(0, len(ids), size)]
+
+
+def mean_word_loss(model: LanguageModel, params: Params, batches: BatchSource) -> dict[str, float]:
+    """The cross-entropy of a word, in nats and over the whole vocabulary, and its exponential."""
+    sums = [
+        jax.device_get(_word_losses(model, params, batch.tokens, batch.lengths))
+        for batch in batches
+    ]
+    loss, words = np.sum(np.asarray(sums, np.float64), axis=0)
+    return {"loss": float(loss / words), "perplexity": float(np.exp(loss / words))}
+
+
+@partial(jax.jit, static_argnames="model")
+def _word_losses(
+    model: LanguageModel, params: Params, tokens: Array, lengths: Array
+) -> tuple[Array, Array]:
+    """The summed losses of the words of a batch, and how many there are."""
+    variables = {"params": params}
+    predicted: Any = model.apply(variables, tokens, lengths)
+    vectors, targets, valid = predicted
+    words: Any = model.apply(variables, jnp.arange(model.vocabulary_size), method="words")
+    table, bias = words
+
+    def one(pair: tuple[Array, Array]) -> Array:
+        vector, target = pair
+        return optax.softmax_cross_entropy_with_integer_labels(table @ vector + bias, target)
+
+    losses = jax.lax.map(one, (vectors, targets), batch_size=512)
+    return jnp.where(valid, losses, 0).sum(), valid.sum()

@@ -1,0 +1,73 @@
+"""Token ids on disk."""
+
+import os
+
+import numpy as np
+import pytest
+
+from lstm_jax.text import WordTokenizer, encode_once
+from lstm_jax.text.cache import cache_folder
+
+TEXTS = [f"a film of {n} words and {n % 7} more" for n in range(1200)]
+
+
+@pytest.fixture
+def tokenizer(tmp_path, monkeypatch):
+    monkeypatch.setenv("LSTM_JAX_CACHE", str(tmp_path / "cache"))
+    return WordTokenizer.train(TEXTS, preset="keras", vocabulary_size=50)
+
+
+def files():
+    return sorted(cache_folder().glob("*"))
+
+
+def same(found, expected):
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == np.int32
+        np.testing.assert_array_equal(a, b)
+
+
+def test_texts_are_cut_into_words_once(tokenizer, monkeypatch):
+    expected = tokenizer.encode_batch(TEXTS)
+    same(encode_once(tokenizer, TEXTS), expected)
+    monkeypatch.setattr(WordTokenizer, "encode_batch", lambda *_: pytest.fail("cut again"))
+    same(encode_once(tokenizer, TEXTS), expected)
+
+
+def test_other_texts_or_another_tokenizer_have_files_of_their_own(tokenizer):
+    encode_once(tokenizer, TEXTS)
+    encode_once(tokenizer, [*TEXTS[1:], TEXTS[0]])
+    smaller = WordTokenizer.train(TEXTS, preset="keras", vocabulary_size=20)
+    same(encode_once(smaller, TEXTS), smaller.encode_batch(TEXTS))
+    assert len(files()) == 3
+
+
+@pytest.mark.parametrize("damage", [b"", b"no archive", None], ids=["empty", "other", "truncated"])
+def test_a_damaged_file_is_made_again(tokenizer, damage):
+    expected = encode_once(tokenizer, TEXTS)
+    (path,) = files()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    same(encode_once(tokenizer, TEXTS), expected)
+    assert path.read_bytes() == whole
+
+
+def test_a_folder_that_cannot_be_made_is_done_without(tokenizer, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LSTM_JAX_CACHE", str(tmp_path / "file" / "cache"))
+    same(encode_once(tokenizer, TEXTS), tokenizer.encode_batch(TEXTS))
+
+
+def test_the_files_used_last_are_kept(tokenizer):
+    for n in range(14):
+        encode_once(tokenizer, TEXTS[n:] + TEXTS[:n])
+        for age, path in enumerate(sorted(files(), key=os.path.getmtime, reverse=True)):
+            os.utime(path, (1e9 - age, 1e9 - age))
+    assert len(files()) == 12
+    assert not [path for path in files() if path.suffix != ".npz"]
+
+
+def test_few_texts_leave_no_file(tokenizer):
+    encode_once(tokenizer, TEXTS[:10])
+    assert not files()
