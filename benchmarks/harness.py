@@ -5,6 +5,7 @@ threads of OpenMP and of XLA spin for a while before they sleep. So each peer is
 until its turn, and turns alternate, so that what the machine does otherwise hits all alike.
 """
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -42,11 +43,12 @@ class Peer:
         self, name: str, module: str, environment: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
+        self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `close`
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", f"benchmarks.peers.{module}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._complaints,
             text=True,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})},
         )
@@ -66,11 +68,19 @@ class Peer:
         assert process.stdin is not None
         assert process.stdout is not None
         process.send_signal(signal.SIGCONT)
-        process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
+        line = ""
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.name} ended with {process.wait()}")
+            status = process.wait()
+            self._complaints.seek(0)
+            last = self._complaints.read()[-2000:]
+            raise RuntimeError(
+                f"{self.name} ended with {status}; if a library is missing, pip install -e "
+                f"'.[bench]'; its last words:\n{last}"
+            )
         process.send_signal(signal.SIGSTOP)
         answer = json.loads(line)
         if "error" in answer:
@@ -80,7 +90,8 @@ class Peer:
     def close(self) -> None:
         """Ends the process."""
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
+        self._complaints.close()
 
 
 class Job(NamedTuple):

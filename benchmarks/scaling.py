@@ -94,18 +94,19 @@ def table(title: str, by_size: dict[int, Any]) -> Table:
 def draw(results: dict[str, dict[int, Any]], path: Path) -> None:
     """Time above, memory below; a column for what grows."""
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, axes = pyplot.subplots(2, len(results), figsize=(14, 6), sharex="col")
     for column, (title, by_size) in zip(axes.T, results.items(), strict=True):
         column[1].set_xlabel(title)
-        for name in PEERS:
-            sizes = [size for size, found in by_size.items() if name in found]
-            if not sizes:
-                continue
-            found = [by_size[size][name] for size in sizes]
-            column[0].loglog(sizes, [1e3 * f["median_seconds"] for f in found], "o-", label=name)
-            column[1].loglog(sizes, [f["memory_bytes"] / 2**20 for f in found], "o-", label=name)
+        for number, name in enumerate(PEERS):
+            found = {size: of[name] for size, of in by_size.items() if name in of}
+            style = {"marker": "o", "color": f"C{number}", "label": name}
+            milliseconds = [1e3 * of["median_seconds"] for of in found.values()]
+            column[0].loglog(list(found), milliseconds, **style)
+            mebibytes = [of["memory_bytes"] / 2**20 for of in found.values()]
+            column[1].loglog(list(found), mebibytes, **style)
+        column[1].xaxis.set_minor_formatter(ticker.NullFormatter())
     axes[0, 0].set_ylabel("milliseconds")
     axes[1, 0].set_ylabel("memory, MiB")
     axes[0, 0].legend(fontsize="small")

@@ -78,6 +78,11 @@ def test_what_a_peer_raises_is_told(peers):
         measure([job(peers("ours", "lstm_jax"), False, implementation="magic")], rounds=1)
 
 
+def test_a_library_that_is_missing_is_told(peers):
+    with pytest.raises(RuntimeError, match=r"(?s)pip install -e '.\[bench\]'.*No module named"):
+        measure([job(peers("nobody", "nobody"), False)], rounds=1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_sizes_that_are_timed_give_the_same_on_every_implementation(name):

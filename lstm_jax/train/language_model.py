@@ -7,8 +7,8 @@ two directions share the word vectors, which are also the rows that words are pr
 
 In training the normalisation is estimated: the word itself, and for all others k words drawn for
 the whole batch, more often the more frequent they are (ids are in the order of frequency), each
-one's logit lowered by the logarithm of how often it is expected in the draw. Texts are cut into pieces, each read from an
-empty state.
+one's logit lowered by the logarithm of how often it is expected in the draw. Texts are cut into
+pieces, each read from an empty state.
 
 Source: Dai & Le (2015) for the use; Jean et al. (2015), section 3 for the sampling; Press & Wolf
 (2017) for sharing the vectors.
@@ -130,8 +130,11 @@ class LanguageModel(nn.Module):
             targets.append(jnp.roll(tokens, -ahead, axis=1))
             there = times + ahead
             valid.append((there >= 0) & (there < lengths[:, None]) & (times < lengths[:, None]))
-        flat = [jnp.stack(arrays).reshape(-1) for arrays in (targets, valid)]
-        return jnp.stack(vectors).reshape(-1, self.config.embedding_size), *flat
+        return (
+            jnp.stack(vectors).reshape(-1, self.config.embedding_size),
+            jnp.stack(targets).reshape(-1),
+            jnp.stack(valid).reshape(-1),
+        )
 
     def words(self, ids: Array) -> tuple[Array, Array]:
         """The vectors [K, E] and biases [K] that words are predicted with."""
