@@ -71,7 +71,8 @@ class Case:
 
     def lengths(self) -> np.ndarray:
         """int32 [B]: lengths as IMDB has them, in no order."""
-        lengths = np.resize(np.array(IMDB_LENGTHS, np.int64) * self.time // 500, self.batch)
+        lengths = np.maximum(1, np.array(IMDB_LENGTHS, np.int64) * self.time // 500)
+        lengths = np.resize(lengths, self.batch)
         return np.random.default_rng(0).permutation(lengths).astype(np.int32)
 
 

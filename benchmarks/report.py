@@ -85,7 +85,7 @@ def summary() -> str:
     """The README's few lines."""
     cases, epochs = record("recurrence")["cases"], record("training")["epochs"]
     prediction = record("prediction")
-    peers = ("PyTorch", "Keras, TensorFlow", "Keras, JAX", "Flax")
+    peers = ("PyTorch", "PyTorch, memory kept", "Keras, TensorFlow", "Keras, JAX", "Flax")
     lines = []
 
     def add(what: str, ours: str, ratios: dict[str, float]) -> None:

@@ -341,8 +341,17 @@ def test_the_choice_of_auto_can_be_asked_for():
 
 
 @implementations
-@pytest.mark.parametrize("size", [1, 4, 9, 100])
-@pytest.mark.parametrize("shape", [(4, 9, 5, 7), (3, 0, 2, 4), (0, 3, 2, 4)], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((4, 9, 5, 7), 1),
+        ((4, 9, 5, 7), 4),
+        ((3, 9, 2, 4), 100),
+        ((3, 0, 2, 4), 4),
+        ((0, 3, 2, 4), 2),
+    ],
+    ids=str,
+)
 def test_chunks_change_neither_results_nor_gradients(implementation, shape, size, rng):
     params, inputs, lengths, state = problem(*shape)
     both = Bidirectional(params, jax.tree.map(lambda array: 0.5 * array, params))
