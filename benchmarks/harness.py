@@ -6,11 +6,8 @@ until its turn, and turns alternate, so that what the machine does otherwise hit
 """
 
 import contextlib
-import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -23,11 +20,10 @@ import numpy as np
 from rich.console import Console
 
 from lstm_jax.cli import command_line
-from lstm_jax.machine import processor
+from lstm_jax.machine import provenance
 from lstm_jax.train.folder import write_json
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("jax", "jaxlib", "flax", "torch", "keras", "tensorflow_cpu", "onnxruntime")
 
 
 class Peer:
@@ -177,25 +173,5 @@ def write_record(name: str, content: Mapping[str, Any], console: Console) -> Non
     """Writes `benchmarks/results/NAME.json`: the figures, and how they came about."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    write_json(path, {**provenance(f"benchmarks.{name}"), **content})
+    write_json(path, {**provenance(command_line(f"benchmarks.{name}")), **content})
     console.print(f"wrote {path.relative_to(Path.cwd())}", soft_wrap=True)
-
-
-def provenance(module: str) -> dict[str, Any]:
-    """When, by which command, on what machine and with which versions."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
-    return {
-        "command": command_line(module),
-        "time": datetime.datetime.now(datetime.UTC).isoformat(" ", "minutes"),
-        "commit": commit.stdout.strip(),
-        "machine": {"processor": processor(), "cores": os.cpu_count()},
-        "versions": versions,
-    }

@@ -21,7 +21,8 @@ from experiments.imdb import ARTICLE, BILSTM
 from lstm_jax import Bidirectional, bidirectional_lstm, init_lstm, lstm
 from lstm_jax.classifier import ModelConfig, TextClassifier
 from lstm_jax.cli import run_command
-from lstm_jax.text import WordTokenizer, encode_once, load_corpus, training_batches
+from lstm_jax.text import WordTokenizer, encode_once, load_corpus
+from lstm_jax.train.batching import batches_to_train
 from lstm_jax.train.config import Config
 from lstm_jax.train.objective import Classification
 from lstm_jax.train.optimizer import make_optimizer
@@ -63,14 +64,7 @@ def main() -> None:
 
 def measure(config: Config, ids: list[np.ndarray], labels: np.ndarray, count: int) -> dict:
     """Mean seconds of a step, of waiting for its batch, and of its LSTM."""
-    batches = training_batches(
-        ids,
-        labels,
-        batch_size=config.train.batch_size,
-        padding=config.text.padding,
-        buckets=config.train.buckets,
-        seed=0,
-    )
+    batches = batches_to_train(config, ids, labels)
     model = TextClassifier(config.model, config.text.vocabulary_size)
     optimizer = make_optimizer(config.optimizer, batches.batches_per_epoch)
     state = init_state(

@@ -7,9 +7,7 @@ With `--seeds 0 1 2 --record experiments/results/PRESET.json` accuracy and minut
 kept, with command, machine, versions and date.
 """
 
-import datetime
 import statistics
-import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from rich.table import Table
 from tyro.conf import arg
 
 from lstm_jax.cli import command_line, run_command
+from lstm_jax.machine import provenance
 from lstm_jax.text import Corpus, load_corpus
 from lstm_jax.train.config import (
     Config,
@@ -162,20 +161,15 @@ def comparison(corpus: Corpus, results: list[dict[str, Any]]) -> Table:
 def record(results: list[dict[str, Any]]) -> dict[str, Any]:
     """What experiments/results/PRESET.json holds."""
     first = results[0]
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
     return {
         "preset": first["name"],
         "data": first["data"],
         "seeds": [result["seed"] for result in results],
         "test_accuracy": [round(result["test_accuracy"], 5) for result in results],
         "minutes": [round(result["minutes"], 2) for result in results],
-        "command": first["command"],
+        **provenance(first["command"]),
         "machine": first["machine"],
         "versions": first["versions"],
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": commit.stdout.strip(),
     }
 
 

@@ -6,7 +6,16 @@ import flax.linen as nn
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from lstm_jax.layers import Direction, Encoding, LSTMStack, Merge, Pool, Pooling, TokenEmbedding
+from lstm_jax.layers import (
+    Direction,
+    Dropout,
+    Encoding,
+    LSTMStack,
+    Merge,
+    Pool,
+    Pooling,
+    TokenEmbedding,
+)
 from lstm_jax.shapes import Embeddings, Features, Lengths, Logits, Tokens
 
 # Configurations check themselves when they are made and know no field that is not theirs.
@@ -52,6 +61,32 @@ class ModelConfig:
     third more time."""
 
 
+def token_embedding(config: ModelConfig, vocabulary_size: int) -> TokenEmbedding:
+    """The embedding that a configuration describes."""
+    return TokenEmbedding(
+        vocabulary_size,
+        config.embedding_size,
+        config.embedding_scale,
+        config.token_dropout,
+        config.embedding_dropout,
+        config.variational_dropout,
+    )
+
+
+def lstm_stack(config: ModelConfig) -> LSTMStack:
+    """The LSTMs that a configuration describes."""
+    return LSTMStack(
+        config.layers,
+        config.hidden_size,
+        config.direction,
+        config.merge,
+        config.layer_dropout,
+        config.forget_bias,
+        config.implementation,
+        config.chunk_size,
+    )
+
+
 class TextClassifier(nn.Module):
     """Classifies token sequences with a stack of LSTMs.
 
@@ -78,26 +113,10 @@ class TextClassifier(nn.Module):
 
     def setup(self) -> None:
         config = self.config
-        self.embedding = TokenEmbedding(
-            self.vocabulary_size,
-            config.embedding_size,
-            config.embedding_scale,
-            config.token_dropout,
-            config.embedding_dropout,
-            config.variational_dropout,
-        )
-        self.stack = LSTMStack(
-            config.layers,
-            config.hidden_size,
-            config.direction,
-            config.merge,
-            config.layer_dropout,
-            config.forget_bias,
-            config.implementation,
-            config.chunk_size,
-        )
+        self.embedding = token_embedding(config, self.vocabulary_size)
+        self.stack = lstm_stack(config)
         self.pooling = Pool(config.pooling)
-        self.output_dropout = nn.Dropout(config.output_dropout)
+        self.output_dropout = Dropout(config.output_dropout)
         self.head = nn.Dense(self.outputs, kernel_init=nn.initializers.glorot_uniform())
 
     def embed(self, tokens: Tokens, *, train: bool = False) -> Embeddings:
@@ -114,7 +133,7 @@ class TextClassifier(nn.Module):
 
     def logits(self, features: Features, *, train: bool = False) -> Logits:
         """Features to unnormalised log-probabilities [B, C]; C = 1 for two classes."""
-        return self.head(self.output_dropout(features, deterministic=not train))
+        return self.head(self.output_dropout(features, train=train))
 
     def classify(self, embeddings: Embeddings, lengths: Lengths, *, train: bool = False) -> Logits:
         """Embeddings [B, T, E] to logits [B, C]."""

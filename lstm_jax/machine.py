@@ -1,28 +1,49 @@
 """The machine: what a result was obtained on, and what a program asks of it."""
 
+import contextlib
 import ctypes
+import datetime
 import importlib.metadata
 import os
 import platform
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import jax
 
+PACKAGES = (
+    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tokenizers"),
+    *("torch", "keras", "tensorflow_cpu", "onnxruntime", "scikit-learn"),
+)
+
 
 def environment() -> dict[str, Any]:
-    """On what a result was obtained: processor, devices and versions."""
-    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tokenizers")
+    """On what a result was obtained: processor, devices, and versions of what is installed."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
     return {
         "machine": {
             "processor": processor(),
             "cores": os.cpu_count(),
             "devices": [device.device_kind for device in jax.devices()],
         },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in packages},
-        },
+        "versions": versions,
+    }
+
+
+def provenance(command: str) -> dict[str, Any]:
+    """How a record came about: the command, when, at which commit of this folder, on what."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return {
+        "command": command,
+        "time": datetime.datetime.now(datetime.UTC).isoformat(" ", "minutes"),
+        "commit": commit.stdout.strip(),
+        **environment(),
     }
 
 

@@ -12,4 +12,4 @@ touch README.md LICENSE
 LSTM_JAX_SANITIZE=address,undefined python setup.py -q build_ext --inplace
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so) $(gcc -print-file-name=libstdc++.so)" \
 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 PYTHONPATH="$copy" \
-    python -m pytest tests/test_cpu_kernel.py -p no:cacheprovider "$@"
+    python -m pytest tests/test_cpu_kernel.py -n 0 -p no:cacheprovider "$@"

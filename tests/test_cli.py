@@ -206,7 +206,7 @@ def test_the_experiment_says_loudly_that_its_data_is_not_real(
     record = json.loads((tmp_path / "new" / "record.json").read_text())
     assert (record["preset"], record["data"], record["seeds"]) == ("bilstm", "builtin", [0, 1])
     assert len(record["test_accuracy"]) == len(record["minutes"]) == 2
-    assert {"command", "machine", "versions", "date", "commit"} <= set(record)
+    assert {"command", "machine", "versions", "time", "commit"} <= set(record)
 
 
 def test_presets_and_every_field_can_be_set(small_builtin, tmp_path, monkeypatch, capsys):

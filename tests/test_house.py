@@ -18,8 +18,16 @@ FLOORS = [
         "lstm",
     ),
     *("layers", "classifier", "text", "train.config", "train.folder", "train.optimizer"),
+    *("train.batching",),
     *("train.metrics", "train.adversarial", "train.objective", "train.step", "train.prediction"),
-    *("train.checkpoints", "train.report", "train.fit", "train.language_model", "train.loop"),
+    *(
+        "train.checkpoints",
+        "train.report",
+        "train.fit",
+        "train.complete",
+        "train.language_model",
+        "train.loop",
+    ),
     *("run", "cli", "__main__"),
 ]
 FREE = {"text", "shapes"}  # stand on the ground: they import nothing of ours

@@ -62,7 +62,7 @@ def test_without_a_compiler_xla_does_it_and_the_kernel_says_why_not(without_a_co
 def test_without_a_compiler_the_tests_of_what_is_left_pass(without_a_compiler):
     tests = [str(ROOT / "tests" / f"test_{name}.py") for name in ("lstm", "layers", "cpu_kernel")]
     chosen = "reference or pool or compiled"
-    arguments = ("-m", "pytest", "-p", "no:cacheprovider", "-k", chosen, *tests)
+    arguments = ("-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-k", chosen, *tests)
     result = run(without_a_compiler, *arguments)
     assert result.returncode == 0, result.stdout
     assert " skipped" in result.stdout  # the kernel's own

@@ -92,7 +92,7 @@ def test_the_sampled_loss_comes_near_the_whole_one(batch):
     params = objective.init(jax.random.key(0))
     params["bias"] = jnp.linspace(-1, 1, 20)
     (loss, totals), gradients = objective.gradient(params, batch, jax.random.key(1))
-    exact = mean_word_loss(MODEL, params, [batch])
+    exact = mean_word_loss(MODEL, [batch], params)
     assert float(loss) == pytest.approx(exact["loss"], abs=0.03)
     assert exact["perplexity"] == pytest.approx(np.exp(exact["loss"]))
     assert float(totals.examples) == 2 * (batch.lengths - 1).sum()

@@ -53,8 +53,8 @@ def test_pooling_equals_pooling_each_sequence_alone(pooling, rng):
     outputs = jnp.asarray(rng.normal(size=(4, 6, 3)) - 5, jnp.float32)  # all below zero
     last = jnp.asarray(rng.normal(size=(4, 3)), jnp.float32)
     pool = Pool(pooling)
-    variables = pool.init(jax.random.key(0), Encoding(outputs, last), LENGTHS)
-    pooled = pool.apply(variables, Encoding(outputs, last), LENGTHS)
+    variables = pool.init(jax.random.key(0), Encoding((outputs,), last), LENGTHS)
+    pooled = pool.apply(variables, Encoding((outputs,), last), LENGTHS)
     for n, length in enumerate(LENGTHS):
         if length == 0:
             if pooling != "last":
@@ -62,7 +62,7 @@ def test_pooling_equals_pooling_each_sequence_alone(pooling, rng):
                     pooled[n], 0 if pooling != "attention" else outputs[n].mean(0), atol=1e-6
                 )
             continue
-        alone = Encoding(outputs[n : n + 1, :length], last[n : n + 1])
+        alone = Encoding((outputs[n : n + 1, :length],), last[n : n + 1])
         expected = pool.apply(variables, alone, jnp.array([length]))
         np.testing.assert_allclose(pooled[n], expected[0], atol=1e-6)
     steps = np.asarray(outputs[0])
@@ -89,7 +89,7 @@ def test_token_dropout_drops_whole_tokens_and_only_in_training():
 def test_stack_of_two_is_one_layer_on_the_other(inputs):
     stack = LSTMStack(layers=2, hidden_size=5, direction="bidirectional", dropout=0.5)
     variables = stack.init(jax.random.key(0), inputs, LENGTHS)
-    layer, encoding = LSTMLayer(5, direction="bidirectional"), Encoding(inputs, inputs[:, 0])
+    layer, encoding = LSTMLayer(5, direction="bidirectional"), Encoding((inputs,), inputs[:, 0])
     for name in ("layer_0", "layer_1"):
         weights = {"params": variables["params"][name]}
         encoding = layer.apply(weights, encoding.outputs, LENGTHS)

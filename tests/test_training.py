@@ -227,7 +227,7 @@ def test_the_weights_with_the_lowest_validation_loss_are_kept(tmp_path):
     # A learning rate that ruins what was learnt: the last epoch is not the best.
     config = replace(
         small.CONFIG,
-        optimizer=OptimizerConfig(learning_rate=0.5, clip_norm=None),
+        optimizer=OptimizerConfig(learning_rate=1.0, clip_norm=None),
         train=replace(small.CONFIG.train, ema_decay=0.0),
     )
     result = train(tmp_path / "run", config)

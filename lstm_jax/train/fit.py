@@ -64,7 +64,7 @@ def fit(
         start: parameters that take the place of those of the same names before the first step.
 
     Returns:
-        The parameters to keep, and the validation metrics that chose them.
+        The parameters to keep; the number of `steps` and the validation metrics that chose them.
 
     Raises:
         FloatingPointError: if the loss is not finite.
@@ -125,7 +125,7 @@ def fit(
                     }
                     checkpoints.save(state, progress)
     batches.close()
-    return state.evaluated if state.best is None else state.best, best
+    return state.evaluated if state.best is None else state.best, {"steps": steps, **best}
 
 
 def _train_metrics(state: TrainState) -> dict[str, float]:

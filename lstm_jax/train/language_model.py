@@ -14,7 +14,6 @@ Source: Dai & Le (2015) for the use; Jean et al. (2015), section 3 for the sampl
 (2017) for sharing the vectors.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,25 +29,17 @@ from jax import Array
 from numpy.typing import NDArray
 from rich.console import Console
 
-from lstm_jax.classifier import ModelConfig
-from lstm_jax.layers import LSTMStack, TokenEmbedding
-from lstm_jax.machine import environment
+from lstm_jax.classifier import ModelConfig, lstm_stack, token_embedding
+from lstm_jax.layers import Dropout
 from lstm_jax.shapes import Lengths, Params, Tokens
-from lstm_jax.text import (
-    Batch,
-    BatchSource,
-    encode_once,
-    evaluation_batches,
-    split_validation,
-    training_batches,
-)
-from lstm_jax.train.checkpoints import save_weights
+from lstm_jax.text import Batch, BatchSource, encode_once, split_validation
+from lstm_jax.train.batching import batches_to_measure, batches_to_train
+from lstm_jax.train.complete import complete
 from lstm_jax.train.config import Config
 from lstm_jax.train.fit import Clock, fit
-from lstm_jax.train.folder import RunFolder, write_json
+from lstm_jax.train.folder import RunFolder
 from lstm_jax.train.objective import Totals
 from lstm_jax.train.optimizer import make_optimizer
-from lstm_jax.train.report import draw_curves
 from lstm_jax.train.step import all_devices
 
 
@@ -73,25 +64,9 @@ class LanguageModel(nn.Module):
                 f"got layers={config.layers} and merge={config.merge!r}: a second layer would see "
                 "the words to be predicted"
             )
-        self.embedding = TokenEmbedding(
-            self.vocabulary_size,
-            config.embedding_size,
-            config.embedding_scale,
-            config.token_dropout,
-            config.embedding_dropout,
-            config.variational_dropout,
-        )
-        self.stack = LSTMStack(
-            config.layers,
-            config.hidden_size,
-            config.direction,
-            config.merge,
-            config.layer_dropout,
-            config.forget_bias,
-            config.implementation,
-            config.chunk_size,
-        )
-        self.output_dropout = nn.Dropout(config.output_dropout)
+        self.embedding = token_embedding(config, self.vocabulary_size)
+        self.stack = lstm_stack(config)
+        self.output_dropout = Dropout(config.output_dropout)
         self.projections = {
             name: nn.Dense(config.embedding_size, name=f"projection_{name}")
             for name in self.directions
@@ -119,14 +94,12 @@ class LanguageModel(nn.Module):
             predict [N], and 1 for those that there are, 0 for padding [N]; N = directions · B · T.
         """
         embeddings = self.embedding(tokens, train=train)
-        outputs = self.stack(embeddings, lengths, train=train).outputs
-        outputs = self.output_dropout(outputs, deterministic=not train)
+        encoding = self.stack(embeddings, lengths, train=train)
         times = jnp.arange(tokens.shape[1])
         vectors, targets, valid = [], [], []
-        parts = jnp.split(outputs, len(self.directions), axis=-1)
-        for name, part in zip(self.directions, parts, strict=True):
+        for name, part in zip(self.directions, encoding.parts, strict=True):
             ahead = 1 if name == "forward" else -1
-            vectors.append(self.projections[name](part))
+            vectors.append(self.projections[name](self.output_dropout(part, train=train)))
             targets.append(jnp.roll(tokens, -ahead, axis=1))
             there = times + ahead
             valid.append((there >= 0) & (there < lengths[:, None]) & (times < lengths[:, None]))
@@ -174,7 +147,7 @@ class Prediction:
             predicted: Any = self.model.apply(
                 variables,
                 batch.tokens,
-                batch.lengths,
+                jnp.where(batch.weights > 0, batch.lengths, 0),  # filler predicts nothing
                 train=True,
                 rngs={"dropout": dropout_key},
             )
@@ -243,73 +216,47 @@ def pretrain(
     """
     if not texts:
         raise ValueError("texts must not be empty")
-    console, clock, folder = console or Console(), Clock(), RunFolder(path)
-    folder.claim(config, resume=resume)
-    if folder.result.exists():
-        console.print(f"{folder.path} is finished; nothing to do")
-        return json.loads(folder.result.read_text())
-    kept, validation = list(texts), []
-    if config.train.validation_fraction > 0:
-        parts = split_validation(
-            np.zeros(len(texts), np.int32), config.train.validation_fraction, config.seed
-        )
-        kept, validation = ([texts[int(row)] for row in rows] for rows in parts)
-    tokenizer = folder.make_tokenizer(kept, config.text)
-    folder.describe_data(name, (), {"train": len(kept), "validation": len(validation)})
-    placement = all_devices()
-    # Nothing is cut off: a text longer than a row becomes several.
-    pieces = in_pieces(encode_once(tokenizer, kept), config.text.max_length)
-    batches = training_batches(
-        pieces,
-        np.zeros(len(pieces), np.int32),
-        batch_size=config.train.batch_size,
-        padding=config.text.padding,
-        buckets=config.train.buckets,
-        seed=config.seed,
-        row_multiple=placement.devices,
-    )
-    model = LanguageModel(config.model, tokenizer.vocabulary_size)
-    steps = config.train.epochs * batches.batches_per_epoch
+    console, folder = console or Console(), RunFolder(path)
 
-    def measure(params: Params) -> dict[str, float]:
-        pieces = in_pieces(encode_once(tokenizer, validation), config.text.max_length)
-        once = evaluation_batches(
-            pieces,
-            None,
-            batch_size=config.train.batch_size,
-            padding=config.text.padding,
-            buckets=config.train.buckets,
-            row_multiple=placement.devices,
-        )
-        return mean_word_loss(model, params, once)
+    def work(clock: Clock) -> tuple[Params, dict[str, Any]]:
+        kept, validation = list(texts), []
+        if config.train.validation_fraction > 0:
+            parts = split_validation(
+                np.zeros(len(texts), np.int32), config.train.validation_fraction, config.seed
+            )
+            kept, validation = ([texts[int(row)] for row in rows] for rows in parts)
+        tokenizer = folder.make_tokenizer(kept, config.text)
+        folder.describe_data(name, (), {"train": len(kept), "validation": len(validation)})
+        placement = all_devices()
 
-    params, best = fit(
-        Prediction(model, samples),
-        make_optimizer(config.optimizer, steps),
-        batches,
-        config.train,
-        measure if validation else None,
-        seed=config.seed,
-        folder=folder,
-        console=console,
-        clock=clock,
-        placement=placement,
-    )
-    save_weights(folder.weights, params)
-    draw_curves(folder.metrics, folder.curves)
-    result = {
-        "name": config.name,
-        "data": name,
-        "seed": config.seed,
-        **best,
-        "steps": steps,
-        "minutes": clock.seconds() / 60,
-        "parameters": sum(array.size for array in jax.tree.leaves(params)),
-        "command": command,
-        **environment(),
-    }
-    write_json(folder.result, result)
-    return result
+        def pieces(texts: Sequence[str]) -> list[NDArray[np.int32]]:
+            # Nothing is cut off: a text longer than a row becomes several.
+            return in_pieces(encode_once(tokenizer, texts), config.text.max_length)
+
+        to_read = pieces(kept)
+        batches = batches_to_train(
+            config, to_read, np.zeros(len(to_read), np.int32), devices=placement.devices
+        )
+        to_measure = None
+        if validation:
+            once = pieces(validation)
+            to_measure = batches_to_measure(config, once, None, devices=placement.devices)
+        model = LanguageModel(config.model, tokenizer.vocabulary_size)
+        params, found = fit(
+            Prediction(model, samples),
+            make_optimizer(config.optimizer, config.train.epochs * batches.batches_per_epoch),
+            batches,
+            config.train,
+            None if to_measure is None else partial(mean_word_loss, model, to_measure),
+            seed=config.seed,
+            folder=folder,
+            console=console,
+            clock=clock,
+            placement=placement,
+        )
+        return params, {"data": name, **found}
+
+    return complete(config, folder, work, command=command, resume=resume, console=console)
 
 
 def in_pieces(sequences: Sequence[NDArray[np.int32]], size: int) -> list[NDArray[np.int32]]:
@@ -317,7 +264,7 @@ def in_pieces(sequences: Sequence[NDArray[np.int32]], size: int) -> list[NDArray
     return [ids[at : at + size] for ids in sequences for at in range(0, len(ids), size)]
 
 
-def mean_word_loss(model: LanguageModel, params: Params, batches: BatchSource) -> dict[str, float]:
+def mean_word_loss(model: LanguageModel, batches: BatchSource, params: Params) -> dict[str, float]:
     """The cross-entropy of a word, in nats and over the whole vocabulary, and its exponential."""
     sums = [
         jax.device_get(_word_losses(model, params, batch.tokens, batch.lengths))
