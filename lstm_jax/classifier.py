@@ -17,6 +17,7 @@ from lstm_jax.layers import (
     TokenEmbedding,
 )
 from lstm_jax.shapes import Embeddings, Features, Lengths, Logits, Tokens
+from lstm_jax.text import Phrases
 
 # Configurations check themselves when they are made and know no field that is not theirs.
 STRICT = ConfigDict(extra="forbid")
@@ -48,6 +49,8 @@ class ModelConfig:
     """Probability that one number of a word's vector is zeroed in training."""
     variational_dropout: bool = False
     """Whether embedding_dropout zeroes the same numbers of every word of a text."""
+    phrase_dropout: Probability = 0.0
+    """Probability that a phrase's vector is not added in training."""
     layer_dropout: Probability = 0.0
     """Probability that a feature between two LSTM layers is zeroed in training."""
     output_dropout: Probability = 0.0
@@ -61,7 +64,9 @@ class ModelConfig:
     third more time."""
 
 
-def token_embedding(config: ModelConfig, vocabulary_size: int) -> TokenEmbedding:
+def token_embedding(
+    config: ModelConfig, vocabulary_size: int, phrases: Phrases | None = None
+) -> TokenEmbedding:
     """The embedding that a configuration describes."""
     return TokenEmbedding(
         vocabulary_size,
@@ -70,6 +75,8 @@ def token_embedding(config: ModelConfig, vocabulary_size: int) -> TokenEmbedding
         config.token_dropout,
         config.embedding_dropout,
         config.variational_dropout,
+        phrases,
+        config.phrase_dropout,
     )
 
 
@@ -100,11 +107,13 @@ class TextClassifier(nn.Module):
         config: the architecture.
         vocabulary_size: V, the number of token ids.
         classes: number of classes, at least 2. Two classes have one logit, that of class 1.
+        phrases: those with vectors of their own, if any; programs are compiled for the object.
     """
 
     config: ModelConfig
     vocabulary_size: int
     classes: int = 2
+    phrases: Phrases | None = None
 
     @property
     def outputs(self) -> int:
@@ -113,7 +122,7 @@ class TextClassifier(nn.Module):
 
     def setup(self) -> None:
         config = self.config
-        self.embedding = token_embedding(config, self.vocabulary_size)
+        self.embedding = token_embedding(config, self.vocabulary_size, self.phrases)
         self.stack = lstm_stack(config)
         self.pooling = Pool(config.pooling)
         self.output_dropout = Dropout(config.output_dropout)

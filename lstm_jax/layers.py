@@ -15,6 +15,7 @@ from lstm_jax.cell import LSTMParams, init_lstm
 from lstm_jax.lstm import Bidirectional, bidirectional_lstm, lstm
 from lstm_jax.recurrence import valid_steps, where_valid
 from lstm_jax.shapes import Embeddings, Encodings, Features, Inputs, Lengths, Tokens
+from lstm_jax.text.phrases import Phrases
 
 Direction = Literal["forward", "backward", "bidirectional"]
 Merge = Literal["concat", "sum", "mean", "mul"]
@@ -79,6 +80,8 @@ class Dropout(nn.Module):
 class TokenEmbedding(nn.Module):
     """A vector for each token id, with whole tokens and single features dropped in training.
 
+    Where a known phrase ends, its vector is added to that of its last token.
+
     Attributes:
         vocabulary_size: V, the number of ids.
         features: E.
@@ -86,6 +89,8 @@ class TokenEmbedding(nn.Module):
         token_dropout: probability in [0, 1) that a token's whole vector is zeroed.
         feature_dropout: probability in [0, 1) that one number of it is.
         variational: one draw of numbers for all tokens of a sequence, instead of one for each.
+        phrases: those that have vectors of their own, if any do.
+        phrase_dropout: probability in [0, 1) that a phrase's vector is not added.
 
     Source: for `variational`, Gal & Ghahramani (2016), "A Theoretically Grounded Application of
         Dropout in Recurrent Neural Networks", section 4.
@@ -97,15 +102,26 @@ class TokenEmbedding(nn.Module):
     token_dropout: float = 0.0
     feature_dropout: float = 0.0
     variational: bool = False
+    phrases: Phrases | None = None
+    phrase_dropout: float = 0.0
 
     @nn.compact
     def __call__(self, tokens: Tokens, *, train: bool = False) -> Embeddings:
+        """Ids [B, T] to vectors [B, T, E]."""
+
         def uniform(key: Array, shape: tuple[int, ...]) -> Array:
             return jax.random.uniform(key, shape, minval=-self.scale, maxval=self.scale)
 
         table = self.param("table", uniform, (self.vocabulary_size, self.features))
         embeddings = jnp.take(table, tokens, axis=0, mode="clip")
         embeddings = Dropout(self.token_dropout, (-1,))(embeddings, train=train)
+        if self.phrases is not None:
+            for length, numbers in enumerate(self.phrases.numbers(tokens, jnp), 2):
+                count = len(self.phrases.codes[length - 2])
+                vectors = self.param(f"phrases_of_{length}", uniform, (count, self.features))
+                # Beyond the last number there are zeros: no phrase, no vector.
+                added = jnp.take(vectors, numbers, axis=0, mode="fill", fill_value=0)
+                embeddings += Dropout(self.phrase_dropout, (-1,))(added, train=train)
         shared = (1,) if self.variational else ()
         return Dropout(self.feature_dropout, shared)(embeddings, train=train)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lstm_jax.classifier import TextClassifier
 from lstm_jax.shapes import Params
-from lstm_jax.text import Examples, WordTokenizer, evaluation_batches
+from lstm_jax.text import Examples, Phrases, WordTokenizer, evaluation_batches
 from lstm_jax.train.checkpoints import load_weights
 from lstm_jax.train.config import Config
 from lstm_jax.train.folder import RunFolder
@@ -51,11 +51,13 @@ class Run:
         tokenizer: WordTokenizer,
         params: Params | None = None,
         temperature: float = 1.0,
+        phrases: Phrases | None = None,
     ) -> None:
         """Puts the parts together; without `params` they are read from the folder."""
         self.path, self.config, self.tokenizer = path, config, tokenizer
         self.class_names, self.temperature = tuple(class_names), temperature
-        self.model = TextClassifier(config.model, tokenizer.vocabulary_size, len(self.class_names))
+        size, classes = tokenizer.vocabulary_size, len(self.class_names)
+        self.model = TextClassifier(config.model, size, classes, phrases)
         self._placement = all_devices()
         if params is None:
             params = load_weights(RunFolder(path).weights, self._init)
@@ -141,6 +143,7 @@ def load(path: str | Path) -> Run:
         data["class_names"],
         WordTokenizer.load(folder.tokenizer),
         temperature=folder.temperature(),
+        phrases=folder.load_phrases(),
     )
 
 

@@ -7,6 +7,7 @@ PACKAGE = Path(__file__).parents[1] / "lstm_jax"
 # Each may import those before it in the list, and itself.
 FLOORS = [
     *(
+        "text",
         "shapes",
         "cell",
         "recurrence",
@@ -17,7 +18,7 @@ FLOORS = [
         "kernels",
         "lstm",
     ),
-    *("layers", "classifier", "text", "train.config", "train.folder", "train.optimizer"),
+    *("layers", "classifier", "train.config", "train.folder", "train.optimizer"),
     *("train.batching",),
     *("train.metrics", "train.adversarial", "train.objective", "train.step", "train.prediction"),
     *(

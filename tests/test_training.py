@@ -407,10 +407,10 @@ def test_a_weight_scales_its_examples_gradient(rng):
 def test_the_temperature_is_kept_with_the_run(finished):
     path, result = finished
     run = lstm_jax.load(path)
-    assert run.temperature == pytest.approx(result["temperature"])
+    assert run.temperature == pytest.approx(result["validation_temperature"])
     raw = Run(path, run.config, run.class_names, run.tokenizer)
     texts = small.corpus().test.texts
     np.testing.assert_allclose(
-        run.logits(texts), raw.logits(texts) / result["temperature"], rtol=1e-5
+        run.logits(texts), raw.logits(texts) / result["validation_temperature"], rtol=1e-5
     )
     assert run.evaluate(small.corpus().test).loss == pytest.approx(result["test_loss"], rel=1e-5)

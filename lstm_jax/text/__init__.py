@@ -12,6 +12,7 @@ from lstm_jax.text.builtin import generate_reviews
 from lstm_jax.text.cache import encode_once
 from lstm_jax.text.corpus import Corpus, Examples, split_validation
 from lstm_jax.text.imdb import DataUnavailableError
+from lstm_jax.text.phrases import Phrases
 from lstm_jax.text.sources import load_corpus
 from lstm_jax.text.tokenizer import PADDING, START, UNKNOWN, WordTokenizer
 
@@ -26,6 +27,7 @@ __all__ = [
     "DataUnavailableError",
     "Examples",
     "Padding",
+    "Phrases",
     "WordTokenizer",
     "bucket_edges",
     "encode_once",

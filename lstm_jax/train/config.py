@@ -22,6 +22,9 @@ class TextConfig:
     """keras drops punctuation as Keras does; punctuation keeps it as tokens."""
     vocabulary_size: Annotated[int, Field(ge=4)] = 20_000
     """Token ids at most, the three special ones (padding, start, unknown) included."""
+    phrases: tuple[Size, ...] = ()
+    """How many of the most frequent phrases of two tokens, of three, ... have vectors of their own;
+    phrases that only one text has never do."""
     max_length: Size = 400
     """Tokens of a text at most."""
     truncate: Literal["front", "back", "middle"] = "front"

@@ -1,11 +1,14 @@
 """The files of one run, by name."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lstm_jax.text import WordTokenizer
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_jax.text import Phrases, WordTokenizer
 from lstm_jax.train.config import Config, TextConfig
 
 
@@ -28,6 +31,11 @@ class RunFolder(NamedTuple):
     def tokenizer(self) -> Path:
         """The tokenizer, JSON of the `tokenizers` library."""
         return self.path / "tokenizer.json"
+
+    @property
+    def phrases(self) -> Path:
+        """The phrases with vectors of their own, JSON; none if the run has no such."""
+        return self.path / "phrases.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -94,9 +102,20 @@ class RunFolder(NamedTuple):
 
     def save_tokenizer(self, tokenizer: WordTokenizer) -> None:
         """Writes the tokenizer whole or not at all."""
-        partial = self.tokenizer.with_suffix(".partial")
-        tokenizer.save(partial)
-        partial.replace(self.tokenizer)
+        _write_whole(self.tokenizer, tokenizer.save)
+
+    def make_phrases(
+        self, sequences: Sequence[NDArray[np.integer]], vocabulary_size: int, config: TextConfig
+    ) -> Phrases | None:
+        """The folder's phrases; found in `sequences` if it has none yet, None if none are asked."""
+        if config.phrases and not self.phrases.exists():
+            found = Phrases.find(sequences, vocabulary_size, config.phrases)
+            _write_whole(self.phrases, found.save)
+        return self.load_phrases()
+
+    def load_phrases(self) -> Phrases | None:
+        """The folder's phrases, or None if it has none."""
+        return Phrases.load(self.phrases) if self.phrases.exists() else None
 
     def temperature(self) -> float:
         """What logits are divided by to give probabilities; 1 where nothing was fitted."""
@@ -115,6 +134,12 @@ class RunFolder(NamedTuple):
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file whole or not at all, and makes the folders it is in."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    _write_whole(path, lambda partial: partial.write_text(text))
+
+
+def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Has `write` fill another file, which then takes the place of this one."""
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write(partial)
     partial.replace(path)

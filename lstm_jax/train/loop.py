@@ -95,10 +95,13 @@ def _work(
     sizes = {name: len(part) for name, part in parts.items() if part}
     folder.describe_data(corpus.name, corpus.class_names, sizes)
     placement = all_devices()
-    model = TextClassifier(config.model, tokenizer.vocabulary_size, len(corpus.class_names))
+    ids = encode_once(tokenizer, examples.texts)
+    phrases = folder.make_phrases(ids, tokenizer.vocabulary_size, config.text)
+    size, classes = tokenizer.vocabulary_size, len(corpus.class_names)
+    model = TextClassifier(config.model, size, classes, phrases)
     batches = batches_to_train(
         config,
-        encode_once(tokenizer, examples.texts),
+        ids,
         examples.labels,
         devices=placement.devices,
         weights=_balanced(examples.labels) if config.train.class_weights == "balanced" else None,
@@ -111,7 +114,10 @@ def _work(
 
     def measure(params: Params) -> dict[str, float]:
         assert validation is not None
-        return compute_metrics(predict(params, validation), validation.labels).as_dict()
+        logits = predict(params, validation)
+        temperature = fit_temperature(logits, validation.labels)
+        measured = compute_metrics(logits / temperature, validation.labels)
+        return {"temperature": temperature, **measured.as_dict()}
 
     params, found = fit(
         Classification(model, config.train.label_smoothing, config.train.adversarial),
@@ -128,8 +134,7 @@ def _work(
     )
     result: dict[str, Any] = {"data": corpus.name, **found}
     if validation is not None:
-        result["temperature"] = fit_temperature(predict(params, validation), validation.labels)
-        write_json(folder.calibration, {"temperature": result["temperature"]})
+        write_json(folder.calibration, {"temperature": found["validation_temperature"]})
     if corpus.test is not None:  # the one look at the test examples
         logits = predict(params, corpus.test)
         measured = compute_metrics(logits / folder.temperature(), corpus.test.labels)

@@ -55,7 +55,7 @@ def init_state(
     init_key, dropout_key = jax.random.split(jax.random.key(seed))
     params = jax.jit(objective.init)(init_key)
     if start is not None:
-        params = {**params, **_fitting(start, params)}
+        params = _replaced(params, start)
 
     def copy() -> Params:
         return jax.tree.map(jnp.copy, params)
@@ -71,18 +71,19 @@ def init_state(
     )
 
 
-def _fitting(start: Params, params: Params) -> Params:
-    """`start`, if all of it is in `params` and has the same shapes."""
-    there = {jax.tree_util.keystr(k): v for k, v in jax.tree_util.tree_leaves_with_path(params)}
-    for key, array in jax.tree_util.tree_leaves_with_path(start):
-        name = jax.tree_util.keystr(key)
-        wanted = there[name].shape if name in there else "nothing of that name"
+def _replaced(params: Params, start: Params) -> Params:
+    """`params` with the arrays of `start` in the places that have their names."""
+    arrays = dict(jax.tree_util.tree_leaves_with_path(params))
+    for name, array in jax.tree_util.tree_leaves_with_path(start):
+        wanted = arrays[name].shape if name in arrays else "nothing of that name"
         if array.shape != wanted:
             raise ValueError(
-                f"the parameters to start from must fit the model; {name} has shape {array.shape}, "
-                f"and the model's is {wanted}: give it the same model and text settings"
+                f"the parameters to start from must fit the model; {jax.tree_util.keystr(name)} "
+                f"has shape {array.shape}, and the model's is {wanted}: give it the same model "
+                "and text settings"
             )
-    return jax.tree.map(jnp.asarray, start)
+        arrays[name] = jnp.asarray(array)
+    return jax.tree.unflatten(jax.tree.structure(params), arrays.values())
 
 
 @partial(jax.jit, static_argnames=("objective", "optimizer", "ema_decay"), donate_argnames="state")

@@ -1,0 +1,107 @@
+"""Phrases: found, numbered, and given vectors of their own."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import small
+from rich.console import Console
+
+import lstm_jax
+from lstm_jax.layers import TokenEmbedding
+from lstm_jax.text import Phrases
+from lstm_jax.train.loop import train
+
+TEXTS = [
+    np.array(ids, np.int32) for ids in ([3, 4, 5, 3, 4], [3, 4, 5, 6], [7, 6, 3, 4, 6], [4, 5], [])
+]
+
+
+def spelled(phrases, tokens):
+    """The phrases that end at each place of a text, spelled out, by looking at it."""
+    known = [set(), set()]
+    for length, codes in enumerate(phrases.codes):
+        for code in codes.tolist():
+            first, last = divmod(code, phrases.vocabulary_size)
+            before = (first,) if length == 0 else sorted_phrases(phrases)[first]
+            known[length].add((*before, last))
+    return [
+        [
+            tuple(tokens[at - n + 1 : at + 1]) in known[n - 2] if at >= n - 1 else False
+            for n in (2, 3)
+        ]
+        for at in range(len(tokens))
+    ]
+
+
+def sorted_phrases(phrases):
+    """Phrases of two tokens in the order of their numbers."""
+    return [divmod(code, phrases.vocabulary_size) for code in phrases.codes[0].tolist()]
+
+
+def test_the_phrases_of_the_most_texts_are_found():
+    phrases = Phrases.find(TEXTS, 10, [2, 5])
+    # (3, 4) is in three texts, (4, 5) in three, (5, 6) and (6, 3) in one; twice in one is once.
+    assert sorted_phrases(phrases) == [(3, 4), (4, 5)]
+    # Of three tokens only (3, 4, 5), in two texts; (3, 4, 6) is in one.
+    assert [divmod(code, 10) for code in phrases.codes[1].tolist()] == [(0, 5)]
+
+
+def test_a_phrase_never_reaches_over_two_texts():
+    phrases = Phrases.find([np.array([1, 2]), np.array([3, 1]), np.array([2, 3])] * 2, 5, [10])
+    assert sorted_phrases(phrases) == [(1, 2), (2, 3), (3, 1)]
+
+
+@pytest.mark.parametrize("xp", [np, jnp], ids=["numpy", "jax"])
+def test_numbers_are_those_of_the_phrases_that_end_there(rng, xp):
+    texts = [rng.integers(1, 6, rng.integers(1, 30)).astype(np.int32) for _ in range(40)]
+    phrases = Phrases.find(texts, 6, [9, 12])
+    tokens = np.zeros((40, 30), np.int32)
+    for row, text in zip(tokens, texts, strict=True):
+        row[: len(text)] = text
+    numbers = [np.asarray(found) for found in phrases.numbers(xp.asarray(tokens), xp)]
+    for row, text in enumerate(texts):
+        expected = spelled(phrases, text.tolist())
+        for length, found in enumerate(numbers):
+            known = found[row, : len(text)] < len(phrases.codes[length])
+            assert known.tolist() == [each[length] for each in expected]
+            assert (found[row, len(text) :] == len(phrases.codes[length])).all(), "padding"
+    two = numbers[0][0]
+    for at in np.flatnonzero(two < 9):
+        assert sorted_phrases(phrases)[two[at]] == tuple(tokens[0, at - 1 : at + 1])
+
+
+def test_none_are_found_where_there_are_none():
+    phrases = Phrases.find([np.array([1, 2, 3])], 5, [4, 4])
+    numbers = phrases.numbers(np.array([[1, 2, 3]]))
+    assert [found.tolist() for found in numbers] == [[[0, 0, 0]], [[0, 0, 0]]]
+
+
+def test_too_many_to_number_are_refused():
+    with pytest.raises(ValueError, match="phrases: 50000 with a vocabulary of 50000"):
+        Phrases.find(TEXTS, 50_000, [10])
+
+
+def test_a_phrase_adds_its_vector_to_that_of_its_last_token(rng, tmp_path):
+    phrases = Phrases.find(TEXTS, 10, [2, 5])
+    phrases.save(tmp_path / "phrases.json")
+    layer = TokenEmbedding(10, 4, scale=1.0, phrases=Phrases.load(tmp_path / "phrases.json"))
+    tokens = jnp.array([[3, 4, 5, 6]])
+    params = layer.init(jax.random.key(0), tokens)["params"]
+    table, two, three = params["table"], params["phrases_of_2"], params["phrases_of_3"]
+    found = layer.apply({"params": params}, tokens)[0]
+    expected = [table[3], table[4] + two[0], table[5] + two[1] + three[0], table[6]]
+    np.testing.assert_allclose(found, jnp.stack(expected), rtol=1e-6)
+    gradient = jax.grad(lambda p: layer.apply({"params": p}, tokens).sum())(params)
+    np.testing.assert_array_equal(gradient["phrases_of_2"], 1)
+
+
+def test_a_run_keeps_its_phrases(tmp_path):
+    config = replace(small.CONFIG, text=replace(small.CONFIG.text, phrases=(30, 20)))
+    corpus = small.corpus()
+    result = train(config, corpus, tmp_path / "run", command="test", console=Console(quiet=True))
+    run = lstm_jax.load(tmp_path / "run")
+    assert 0 < len(run.model.phrases.codes[0]) <= 30
+    assert run.evaluate(corpus.test).loss == pytest.approx(result["test_loss"], abs=1e-5)
