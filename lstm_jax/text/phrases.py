@@ -1,6 +1,6 @@
 """Phrases: runs of two, three, ... tokens that many texts have, each known by a number.
 
-"not good" is more than "not" and "good". A linear model of n-grams knows that from the beginning; an
+"not good" is more than "not" and "good". A linear model of n-grams knows that from the start; an
 LSTM has to learn to put words together, and has few texts to learn it from.
 
 Source: for n-grams as an LSTM's input, Johnson & Zhang (2016), "Supervised and Semi-Supervised Text
