@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import write_record
-from experiments.imdb import ARTICLE, BILSTM
+from experiments.imdb import ADVERSARIAL, ARTICLE, BILSTM
 from lstm_jax import Bidirectional, bidirectional_lstm, init_lstm, lstm
 from lstm_jax.classifier import ModelConfig, TextClassifier
 from lstm_jax.cli import run_command
-from lstm_jax.text import WordTokenizer, encode_once, load_corpus
+from lstm_jax.text import Phrases, WordTokenizer, encode_once, load_corpus
 from lstm_jax.train.batching import batches_to_train
 from lstm_jax.train.config import Config
 from lstm_jax.train.objective import Classification
@@ -45,7 +45,7 @@ def main() -> None:
     corpus = load_corpus(benchmark.data)
     table = Table("", "ms a step", "waiting for data", "the LSTM alone", "share of the LSTM")
     results: dict[str, Any] = {}
-    for config in (ARTICLE, BILSTM):
+    for config in (ARTICLE, BILSTM, ADVERSARIAL):
         tokenizer = WordTokenizer.train(
             corpus.train.texts,
             preset=config.text.tokenizer,
@@ -63,32 +63,30 @@ def main() -> None:
 
 
 def measure(config: Config, ids: list[np.ndarray], labels: np.ndarray, count: int) -> dict:
-    """Mean seconds of a step, of waiting for its batch, and of its LSTM."""
+    """Mean seconds of a step, of waiting for its batch, and of its LSTM, twice if it runs twice."""
     batches = batches_to_train(config, ids, labels)
-    model = TextClassifier(config.model, config.text.vocabulary_size)
+    size, train = config.text.vocabulary_size, config.train
+    phrases = Phrases.find(ids, size, config.text.phrases) if config.text.phrases else None
+    model = TextClassifier(config.model, size, phrases=phrases)
+    objective = Classification(model, train.label_smoothing, train.adversarial)
     optimizer = make_optimizer(config.optimizer, batches.batches_per_epoch)
-    state = init_state(
-        Classification(model), optimizer, 0, keep_ema=config.train.ema_decay > 0, keep_best=False
-    )
+    state = init_state(objective, optimizer, 0, keep_ema=train.ema_decay > 0, keep_best=False)
     alone = lstm_alone(config.model)
     of_shape = {batches.source[n].tokens.shape: n for n in range(batches.batches_per_epoch)}
     for number in of_shape.values():
         batch = batches.source[number]
-        state, _ = train_step(
-            Classification(model), optimizer, config.train.ema_decay, state, batch
-        )
+        state, _ = train_step(objective, optimizer, train.ema_decay, state, batch)
         jax.block_until_ready(alone(batch.tokens.shape, batch.lengths))
     data, step, recurrence = 0.0, 0.0, 0.0
     for _ in range(count):
         began = time.perf_counter()
         batch = jax.device_put(next(batches))
         ready = time.perf_counter()
-        state, _ = train_step(
-            Classification(model), optimizer, config.train.ema_decay, state, batch
-        )
+        state, _ = train_step(objective, optimizer, train.ema_decay, state, batch)
         jax.block_until_ready(state)
         done = time.perf_counter()
-        jax.block_until_ready(alone(batch.tokens.shape, batch.lengths))
+        for _ in range(2 if train.adversarial > 0 else 1):
+            jax.block_until_ready(alone(batch.tokens.shape, batch.lengths))
         recurrence += time.perf_counter() - done
         data, step = data + ready - began, step + done - began
     batches.close()

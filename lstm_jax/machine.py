@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,14 @@ def processor() -> str:
     entries = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
     known = [f"{key} {entries[key]}" for key in ("cpu family", "model") if key in entries]
     return ", ".join([entries.get("model name", platform.machine()), *known])
+
+
+def peak_memory() -> int:
+    """The memory in MiB that this process has held at most so far."""
+    import resource  # here, because Windows has none
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit >> 20
 
 
 def keep_memory() -> bool:

@@ -206,6 +206,9 @@ def test_the_experiment_says_loudly_that_its_data_is_not_real(
     record = json.loads((tmp_path / "new" / "record.json").read_text())
     assert (record["preset"], record["data"], record["seeds"]) == ("bilstm", "builtin", [0, 1])
     assert len(record["test_accuracy"]) == len(record["minutes"]) == 2
+    assert len(record["test_accuracy_without_near_duplicates"]) == 2
+    assert 0 < record["test_examples_without_near_duplicates"] <= len(small.corpus().test)
+    assert record["memory_mib"] > 100
     assert {"command", "machine", "versions", "time", "commit"} <= set(record)
 
 

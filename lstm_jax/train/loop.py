@@ -1,5 +1,6 @@
 """Training a classifier from beginning to end: texts in, a run's folder out."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def train(
     *,
     command: str,
     init: Path | None = None,
+    apart: Mapping[str, NDArray[np.bool_]] | None = None,
     resume: bool = False,
     console: Console | None = None,
 ) -> dict[str, Any]:
@@ -42,6 +44,8 @@ def train(
         command: what the user typed, for the record.
         init: the folder of a finished run, of a language model or a classifier, whose tokenizer
             and words and LSTMs this one starts from.
+        apart: parts of the test examples, [N] true for those in it, by the names under which their
+            accuracy stands in the result too: `test_accuracy_NAME`.
         resume: go on with the run in the folder, if there is one; a finished one is left as it is.
         console: where progress is shown; standard output by default.
 
@@ -66,6 +70,7 @@ def train(
             corpus,
             folder,
             start=None if source is None else load_encoder(source.weights),
+            apart=apart or {},
             clock=clock,
             console=console,
         )
@@ -79,6 +84,7 @@ def _work(
     folder: RunFolder,
     *,
     start: Params | None,
+    apart: Mapping[str, NDArray[np.bool_]],
     clock: Clock,
     console: Console,
 ) -> tuple[Params, dict[str, Any]]:
@@ -140,6 +146,9 @@ def _work(
         measured = compute_metrics(logits / folder.temperature(), corpus.test.labels)
         result |= measured.as_dict("test_")
         result["test_confusion"] = measured.confusion
+        for name, chosen in apart.items():
+            some = compute_metrics(logits[chosen], corpus.test.labels[chosen])
+            result[f"test_accuracy_{name}"] = some.accuracy
         uncalibrated = compute_metrics(logits, corpus.test.labels)
         result["test_calibration_error_unscaled"] = uncalibrated.calibration_error
     return params, result
