@@ -1,7 +1,8 @@
 """The recurrence with a hand-written backward pass, in plain XLA.
 
 What differentiating `lax.scan` would do inside its loop is done here as one large product behind
-it: the loop backward in time only finds ∂L/∂z, the gradient at the gates' preactivations z [B, 4H],
+it, unless a CPU is faster the other way: the loop backward in time finds ∂L/∂z, the gradient at the
+gates' preactivations z [B, 4H],
 
     ∂L/∂h_t = ∂L/∂(output of t) + ∂L/∂z_{t+1} Uᵀ
     ∂L/∂c_t = ∂L/∂c_{t+1} ∘ f_{t+1} + ∂L/∂h_t ∘ o ∘ (1 - tanh² c_t)
@@ -15,7 +16,7 @@ Source: derived in docs/equations.md; the form is Graves & Schmidhuber (2005), a
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -113,12 +114,60 @@ def _backward(
 ) -> tuple[LSTMParams, Array, None, LSTMState]:
     params, inputs, lengths, initial_state, saved = residuals
     d_outputs, d_final_state = cotangents
-    times = jnp.arange(inputs.shape[1])
-    d_outputs = jnp.swapaxes(zero_padding(d_outputs, lengths), 0, 1)
-    recurrent_kernel_transposed = params.recurrent_kernel.T
+    loop = partial(_backward_recurrence, reverse=reverse)
+    d_params, d_inputs, d_initial_state = jax.lax.platform_dependent(
+        params,
+        jnp.swapaxes(inputs, 0, 1),
+        lengths,
+        saved,
+        _shifted(saved.hiddens, initial_state.hidden, reverse),
+        jnp.swapaxes(zero_padding(d_outputs, lengths), 0, 1),
+        d_final_state,
+        cpu=partial(loop, sum_in_loop=_small(params) and inputs.shape[0] >= 64),
+        default=partial(loop, sum_in_loop=False),
+    )
+    return d_params, jnp.swapaxes(d_inputs, 0, 1), None, d_initial_state
 
-    def step(d_state: LSTMState, of_step: tuple[Array, Array, _Saved]) -> tuple[LSTMState, Array]:
-        time, d_output, (gates, cell_before, _) = of_step
+
+def _small(params: LSTMParams) -> bool:
+    """Whether the kernels' gradients stay in a processor's cache."""
+    return sum(array.size * array.dtype.itemsize for array in params) <= 2**21
+
+
+def _backward_recurrence(
+    params: LSTMParams,
+    inputs: Array,
+    lengths: Lengths,
+    saved: _Saved,
+    hiddens_before: Array,
+    d_outputs: Array,
+    d_final_state: LSTMState,
+    *,
+    reverse: bool,
+    sum_in_loop: bool,
+) -> tuple[LSTMParams, Array, LSTMState]:
+    """The loop backward in time, and the gradients of parameters and inputs; all time first.
+
+    Where a step is a large product and the kernels are small, XLA on a CPU is faster if each step
+    adds its part of their gradients and no ∂z is kept: docs/speed.md has the times.
+    """
+    recurrent_kernel_transposed = params.recurrent_kernel.T
+    times = jnp.arange(inputs.shape[0])
+
+    def gradients(x: Array, hidden_before: Array, dz: Array) -> tuple[LSTMParams, Array]:
+        def rows(array: Array) -> Array:
+            return array.reshape(-1, array.shape[-1])
+
+        d_params = LSTMParams(
+            input_kernel=rows(x).T @ rows(dz),
+            recurrent_kernel=rows(hidden_before).T @ rows(dz),
+            bias=rows(dz).sum(0),
+        )
+        return d_params, dz @ params.input_kernel.T
+
+    def step(carry: tuple[LSTMState, LSTMParams | None], of_step: tuple) -> tuple[Any, Array]:
+        d_state, sums = carry
+        time, x, hidden_before, d_output, (gates, cell_before, _) = of_step
         i, f, g, o = gates
         tanh_cell = jnp.tanh(f * cell_before + i * g)
         d_hidden = d_state.hidden + d_output
@@ -135,19 +184,21 @@ def _backward(
         valid = time < lengths
         before = LSTMState(hidden=dz @ recurrent_kernel_transposed, cell=d_cell * f)
         before = jax.tree.map(partial(where_valid, valid), before, d_state)
-        return before, where_valid(valid, dz, jnp.zeros_like(dz))
+        dz = where_valid(valid, dz, jnp.zeros_like(dz))
+        if sums is None:
+            return (before, None), dz
+        of_params, d_input = gradients(x, hidden_before, dz)
+        return (before, jax.tree.map(jnp.add, sums, of_params)), d_input
 
-    d_initial_state, dz = jax.lax.scan(
-        step, d_final_state, (times, d_outputs, saved), reverse=not reverse
+    sums = jax.tree.map(jnp.zeros_like, params) if sum_in_loop else None
+    steps = (times, inputs, hiddens_before, d_outputs, saved)
+    (d_initial_state, sums), found = jax.lax.scan(
+        step, (d_final_state, sums), steps, reverse=not reverse
     )
-    hiddens_before = _shifted(saved.hiddens, initial_state.hidden, reverse)
-    d_params = LSTMParams(
-        input_kernel=jnp.einsum("btd,tbg->dg", inputs, dz),
-        recurrent_kernel=jnp.einsum("tbh,tbg->hg", hiddens_before, dz),
-        bias=dz.sum((0, 1)),
-    )
-    d_inputs = jnp.einsum("tbg,dg->btd", dz, params.input_kernel)
-    return d_params, d_inputs, None, d_initial_state
+    if sums is not None:
+        return sums, found, d_initial_state
+    d_params, d_inputs = gradients(inputs, hiddens_before, found)
+    return d_params, d_inputs, d_initial_state
 
 
 _run.defvjp(_forward, _backward)
