@@ -149,6 +149,7 @@ def _work(
         for name, chosen in apart.items():
             some = compute_metrics(logits[chosen], corpus.test.labels[chosen])
             result[f"test_accuracy_{name}"] = some.accuracy
+            result[f"test_examples_{name}"] = some.examples
         uncalibrated = compute_metrics(logits, corpus.test.labels)
         result["test_calibration_error_unscaled"] = uncalibrated.calibration_error
     return params, result
