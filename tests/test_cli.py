@@ -207,7 +207,7 @@ def test_the_experiment_says_loudly_that_its_data_is_not_real(
     assert len(record["test_accuracy"]) == len(record["minutes"]) == 2
     assert len(record["test_accuracy_new"]) == 2
     assert all(0 < count <= len(small.corpus().test) for count in record["test_examples_new"])
-    assert record["memory_mib"] > 100
+    assert min(record["memory_mib"]) > 100
     assert {"command", "machine", "versions", "time", "commit"} <= set(record)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from lstm_jax.machine import environment
+from lstm_jax.machine import environment, peak_memory
 from lstm_jax.shapes import Params
 from lstm_jax.train.checkpoints import save_weights
 from lstm_jax.train.config import Config
@@ -56,6 +56,7 @@ def complete(
         "seed": config.seed,
         **found,
         "minutes": clock.seconds() / 60,
+        "memory_mib": peak_memory(),
         "parameters": sum(array.size for array in jax.tree.leaves(params)),
         "command": command,
         **environment(),
