@@ -92,6 +92,18 @@ OTHERS = (
     ("NB-weighted trigrams + logistic regression", 0.9175),
 )
 
+# What a record has of each run, and to how many decimal places; docs/files.md says what each is.
+RECORDED = {
+    "seed": 0,
+    "test_accuracy": 5,
+    "test_accuracy_new": 5,
+    "test_examples_new": 0,
+    "test_calibration_error": 4,
+    "test_calibration_error_unscaled": 4,
+    "minutes": 2,
+    "memory_mib": 0,
+}
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -176,24 +188,19 @@ def comparison(corpus: Corpus, results: list[dict[str, Any]]) -> Table:
 
 
 def record(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """What came out, for experiments/results/PRESET.json; docs/files.md says what each is."""
+    """What came out, for experiments/results/PRESET.json."""
     first = results[0]
-
-    def of_each(name: str, digits: int) -> list[float | None]:
-        found = [result.get(name) for result in results]
-        return [None if number is None else round(number, digits) for number in found]
-
+    of_each = {
+        name: [
+            None if result.get(name) is None else round(result[name], digits) for result in results
+        ]
+        for name, digits in RECORDED.items()
+    }
     return {
         "preset": first["name"],
         "data": first["data"],
-        "seeds": [result["seed"] for result in results],
-        "test_accuracy": of_each("test_accuracy", 5),
-        "test_accuracy_new": of_each("test_accuracy_new", 5),
-        "test_examples_new": of_each("test_examples_new", 0),
-        "test_calibration_error": of_each("test_calibration_error", 4),
-        "test_calibration_error_unscaled": of_each("test_calibration_error_unscaled", 4),
-        "minutes": of_each("minutes", 2),
-        "memory_mib": of_each("memory_mib", 0),
+        "seeds": of_each.pop("seed"),
+        **of_each,
     }
 
 

@@ -59,10 +59,12 @@ def processor() -> str:
     return ", ".join([entries.get("model name", platform.machine()), *known])
 
 
-def peak_memory() -> int:
-    """The memory in MiB that this process has held at most so far."""
-    import resource  # here, because Windows has none
-
+def peak_memory() -> int | None:
+    """The memory in MiB that this process has held at most so far; None where nobody says."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit >> 20
 

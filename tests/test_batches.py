@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from lstm_jax.text import (
     BatchSource,
     Padding,
-    bucket_edges,
     evaluation_batches,
-    split_validation,
     training_batches,
 )
 
@@ -318,43 +316,6 @@ def test_truncation_keeps_what_it_says(truncate, kept):
     assert len(Padding(1, truncate).cut(np.arange(12))) == 1
 
 
-# Bucket edges.
-
-
-def total_padding(lengths, edges):
-    return sum(min(edge for edge in edges if edge >= length) - length for length in lengths)
-
-
-@settings(deadline=None, max_examples=200)
-@given(
-    st.lists(st.integers(0, 30), min_size=1, max_size=25),
-    st.integers(1, 4),
-    st.sampled_from([1, 3, 4, 8]),
-)
-def test_no_other_edges_waste_less(lengths, buckets, multiple):
-    longest = max(*lengths, 1)
-    edges = bucket_edges(lengths, buckets, multiple)
-    assert list(edges) == sorted(set(edges))
-    assert 1 <= len(edges) <= buckets
-    assert edges[-1] == longest
-    assert all(edge % multiple == 0 for edge in edges[:-1])
-    allowed = range(multiple, longest, multiple)
-    least = min(
-        total_padding(lengths, (*others, longest))
-        for count in range(buckets)
-        for others in itertools.combinations(allowed, count)
-    )
-    assert total_padding(lengths, edges) == least
-
-
-def test_more_buckets_waste_less_and_one_is_enough_for_one_length():
-    lengths = np.minimum(np.random.default_rng(0).lognormal(5.3, 0.65, 20000).astype(int), 1000)
-    waste = [total_padding(lengths, bucket_edges(lengths, buckets)) for buckets in (1, 2, 4, 8)]
-    assert waste[0] > 1.8 * waste[1] > 3 * waste[2]
-    assert waste[2] > waste[3]
-    assert bucket_edges([17] * 5, 8) == (17,)
-
-
 # What is not allowed.
 
 
@@ -385,56 +346,3 @@ def test_batches_say_what_is_wrong_with_their_arguments(data):
     with pytest.raises(IndexError, match="index: 9999"):
         evaluation_batches(*data, batch_size=4, padding=PADDING, buckets=1)[9999]
     assert isinstance(make_training(data).source, BatchSource)
-
-
-def test_padding_and_edges_say_what_is_wrong_with_their_arguments():
-    for message, arguments in {
-        "max_length: 0": (0,),
-        "truncate: 'pre'": (5, "pre"),
-        "pad: 'post'": (5, "front", "post"),
-    }.items():
-        with pytest.raises(ValueError, match=message):
-            Padding(*arguments)
-    for message, arguments in {
-        "lengths: empty": ([], 1),
-        "lengths: empty or negative": ([3, -1], 1),
-        "buckets: 0": ([3], 0),
-        "multiple: 0": ([3], 1, 0),
-    }.items():
-        with pytest.raises(ValueError, match=message):
-            bucket_edges(*arguments)
-
-
-# Validation.
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.integers(0, 3), min_size=20, max_size=200), st.sampled_from([0.1, 0.25, 0.5]))
-def test_validation_takes_the_same_share_of_each_class(labels, fraction):
-    training, validation = split_validation(labels, fraction, seed=3)
-    assert sorted([*training, *validation]) == list(range(len(labels)))
-    assert sorted(training) == list(training)
-    labels = np.array(labels)
-    for label in np.unique(labels):
-        aside = np.sum(labels[validation] == label)
-        assert abs(aside - fraction * np.sum(labels == label)) <= 0.5
-
-
-def test_validation_is_a_function_of_the_seed():
-    labels = np.arange(1000) % 2
-    first, second, other = (split_validation(labels, 0.2, seed)[1] for seed in (0, 0, 1))
-    assert np.array_equal(first, second)
-    assert not np.array_equal(first, other)
-
-
-def test_validation_says_what_is_wrong_with_its_arguments():
-    for fraction in (0, 1, -0.5, float("nan")):
-        with pytest.raises(ValueError, match="fraction: "):
-            split_validation([0, 1] * 10, fraction, 0)
-    for arguments in (([0, 1], 0.1, 0), ([], 0.5, 0)):
-        with pytest.raises(ValueError, match="leaves nothing on one side"):
-            split_validation(*arguments)
-    with pytest.raises(ValueError, match="labels: -1 to 1"):
-        split_validation([-1, 1], 0.5, 0)
-    with pytest.raises(ValueError, match="seed: -1"):
-        split_validation([0, 1], 0.5, -1)

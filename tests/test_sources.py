@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import socket
 import time
 
@@ -23,11 +24,11 @@ def write(tmp_path):
     return write_file
 
 
-def fails(path, message, **arguments):
-    """The file is refused with a message that names it."""
-    with pytest.raises(ValueError, match=message) as error:
+def complaint(path, **arguments):
+    """What the file is refused with."""
+    with pytest.raises(ValueError) as error:
         load_corpus(path, **arguments)
-    assert str(arguments.get("test_path", path)) in str(error.value)
+    return str(error.value)
 
 
 # A user's own files.
@@ -104,9 +105,9 @@ def test_the_test_file_uses_the_classes_of_the_training_file(write):
     assert corpus.test.texts == ["d", "e"]
     assert corpus.test.labels.tolist() == [2, 2]
     test.write_text('{"text": "d", "label": "z"}\n{"text": "e", "label": "new"}\n')
-    fails(
-        train, "line 2: label 'new', but the training file has only 'x', 'y', 'z'", test_path=test
-    )
+    found = complaint(train, test_path=test)
+    assert "line 2: label 'new', but the training file has only 'x', 'y', 'z'" in found
+    assert str(test) in found
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,10 @@ def test_the_test_file_uses_the_classes_of_the_training_file(write):
     ],
 )
 def test_a_csv_is_told_what_is_wrong_and_on_which_line(write, content, message):
-    fails(write("own.csv", content), message)
+    path = write("own.csv", content)
+    found = complaint(path)
+    assert re.search(message, found)
+    assert str(path) in found
 
 
 @pytest.mark.parametrize(
@@ -154,7 +158,10 @@ def test_a_csv_is_told_what_is_wrong_and_on_which_line(write, content, message):
     ],
 )
 def test_a_jsonl_is_told_what_is_wrong_and_on_which_line(write, content, message):
-    fails(write("own.jsonl", content), message)
+    path = write("own.jsonl", content)
+    found = complaint(path)
+    assert re.search(message, found)
+    assert str(path) in found
 
 
 def test_names_and_paths_that_are_not_there_are_told_what_is_allowed(write, tmp_path):

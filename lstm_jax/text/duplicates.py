@@ -33,20 +33,29 @@ def near_duplicates(
         `[N]`, true for a near duplicate; a text without words is none.
     """
     numbers: dict[str, int] = {}
-    empty = np.zeros(0, np.uint64)
-    known = np.unique(np.concatenate([empty, *(_runs(text, run, numbers) for text in others)]))
-    apart = [_runs(text, run, numbers) for text in texts]
-    runs = np.concatenate([empty, *apart])
-    text = np.repeat(np.arange(len(texts)), [len(part) for part in apart])
+    known, _ = _runs(others, run, numbers)
+    runs, text = _runs(texts, run, numbers)
     shared = np.bincount(text[np.isin(runs, known)], minlength=len(texts))
     return shared >= np.maximum(1, share * np.bincount(text, minlength=len(texts)))
 
 
-def _runs(text: str, size: int, numbers: dict[str, int]) -> NDArray[np.uint64]:
-    """The sum of each run; `numbers` grows by the text's new words."""
-    words = _WORD.findall(text.lower())
-    ids = np.array([numbers.setdefault(word, len(numbers) + 1) for word in words], np.uint64)
-    runs = np.zeros(min(1, len(ids)) if len(ids) < size else len(ids) - size + 1, np.uint64)
-    for place in range(min(size, len(ids))):
-        runs = (runs + ids[place : place + len(runs)]) * _FACTOR
-    return runs
+def _runs(
+    texts: Sequence[str], size: int, numbers: dict[str, int]
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The sum of each run, and the text that it is of; `numbers` grows by the new words."""
+    ids: list[int] = []
+    starts, text = [], []
+    for number, words in enumerate(_WORD.findall(text.lower()) for text in texts):
+        if words:
+            runs = max(1, len(words) - size + 1)
+            starts.append(np.arange(len(ids), len(ids) + runs))
+            text.append(np.full(runs, number))
+            ids += [numbers.setdefault(word, len(numbers) + 1) for word in words]
+            ids += [0] * (size - len(words))  # a short text is one run
+    if not starts:
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    start, words = np.concatenate(starts), np.array(ids, np.uint64)
+    sums = np.zeros(len(start), np.uint64)
+    for place in range(size):
+        sums = (sums + words[start + place]) * _FACTOR
+    return sums, np.concatenate(text)

@@ -66,8 +66,9 @@ class Phrases:
         text = np.repeat(np.arange(len(sequences)), [len(ids) + 1 for ids in sequences])
         found = cls(vocabulary_size, ())
         for size in sizes:
-            first, none = found._longest(tokens)
-            first = _one_later(first, none, np)
+            numbers = [tokens, *found.numbers(tokens)]
+            none = [PADDING, *(len(part) for part in found.codes)][-1]
+            first = _one_later(numbers[-1], none, np)
             there = (first != none) & (tokens != PADDING)
             codes = (first * vocabulary_size + tokens)[there]
             # Once for each text: a code and a text as one number.
@@ -96,12 +97,6 @@ class Phrases:
             first, none = xp.where(known, place, len(codes)), len(codes)
             numbers.append(first)
         return numbers
-
-    def _longest(self, tokens: NDArray) -> tuple[NDArray, int]:
-        """The longest phrases' numbers, the tokens if there are none, and what means none."""
-        if not self.codes:
-            return tokens, PADDING
-        return self.numbers(tokens)[-1], len(self.codes[-1])
 
     def save(self, path: Path) -> None:
         """Writes them as JSON."""

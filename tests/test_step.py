@@ -1,0 +1,114 @@
+"""One step: its loss, its gradient, what it leaves in the state."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import small
+
+from lstm_jax.classifier import TextClassifier
+from lstm_jax.text import Batch
+from lstm_jax.train.config import OptimizerConfig
+from lstm_jax.train.metrics import probabilities
+from lstm_jax.train.objective import Classification, example_losses, predicted_labels
+from lstm_jax.train.optimizer import make_optimizer, make_schedule
+from lstm_jax.train.step import init_state, train_step
+
+
+def a_batch(rng, rows=6, width=5):
+    return Batch(
+        tokens=rng.integers(1, 20, (rows, width)).astype(np.int32),
+        lengths=rng.integers(1, width + 1, rows).astype(np.int32),
+        labels=rng.integers(0, 2, rows).astype(np.int32),
+        weights=np.ones(rows, np.float32),
+        index=np.arange(rows, dtype=np.int32),
+    )
+
+
+def a_model(**changes):
+    config = replace(small.CONFIG.model, token_dropout=0.0, output_dropout=0.0, **changes)
+    return TextClassifier(config, 20)
+
+
+def test_filler_rows_do_not_change_the_step(rng):
+    model, batch = a_model(), a_batch(rng)
+    optimizer = make_optimizer(OptimizerConfig(), 10)
+    filled = Batch(*(np.concatenate([array, array[:3]]) for array in batch))
+    filled = filled._replace(weights=np.array([1] * 6 + [0] * 3, np.float32))
+    results = []
+    for one in (batch, filled):
+        state = init_state(Classification(model), optimizer, 0, keep_ema=True, keep_best=False)
+        results.append(train_step(Classification(model), optimizer, 0.9, state, one))
+    (state, of_step), (filled_state, of_filled) = results
+    np.testing.assert_allclose(of_step["loss"], of_filled["loss"], rtol=1e-6)
+    np.testing.assert_allclose(of_step["norm"], of_filled["norm"], rtol=1e-5)
+    assert float(filled_state.totals.examples) == 6
+    np.testing.assert_allclose(state.totals.loss, filled_state.totals.loss, rtol=1e-6)
+
+
+def test_ema_follows_the_weights(rng):
+    model, batch = a_model(), a_batch(rng)
+    optimizer = make_optimizer(OptimizerConfig(), 10)
+    state = init_state(Classification(model), optimizer, 0, keep_ema=True, keep_best=False)
+    ema = np.asarray(state.params["head"]["kernel"])
+    for step in range(4):
+        state, _ = train_step(Classification(model), optimizer, 0.5, state, batch)
+        decay = min(0.5, (1 + step) / (10 + step))
+        ema = decay * ema + (1 - decay) * np.asarray(state.params["head"]["kernel"])
+    np.testing.assert_allclose(state.evaluated["head"]["kernel"], ema, rtol=1e-5)
+
+
+def test_weight_decay_decays_kernels_and_spares_biases():
+    config = OptimizerConfig(learning_rate=0.1, weight_decay=0.5)
+    optimizer = make_optimizer(config, 10)
+    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+    updated = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(updated["kernel"], 1 - 0.1 * 0.5)
+    np.testing.assert_allclose(updated["bias"], 1)
+
+
+def test_schedule_rises_then_falls_to_zero():
+    config = OptimizerConfig(learning_rate=0.1, schedule="cosine", warmup_steps=10)
+    schedule = make_schedule(config, 100)
+    assert float(schedule(0)) == 0
+    assert float(schedule(10)) == pytest.approx(0.1)
+    assert float(schedule(55)) == pytest.approx(0.05)
+    assert float(schedule(100)) == pytest.approx(0, abs=1e-9)
+
+
+def test_binary_and_softmax_losses_agree(rng):
+    logits, labels = rng.normal(size=(5, 1)), rng.integers(0, 2, 5)
+    two = np.concatenate([np.zeros((5, 1)), logits], 1)
+    binary, softmax = (example_losses(jnp.asarray(x), labels) for x in (logits, two))
+    np.testing.assert_allclose(binary, softmax, rtol=1e-5)
+    np.testing.assert_array_equal(*(predicted_labels(jnp.asarray(x)) for x in (logits, two)))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_smoothed_losses_are_those_of_mixed_labels(rng, classes):
+    logits = rng.normal(size=(5, 1 if classes == 2 else classes)).astype(np.float32)
+    labels = rng.integers(0, classes, 5)
+    chances = probabilities(logits)
+    targets = 0.9 * np.eye(classes)[labels] + 0.1 / classes
+    found = example_losses(logits, labels, smoothing=0.1)
+    np.testing.assert_allclose(found, -(targets * np.log(chances)).sum(1), rtol=1e-4)
+    plain = -np.log(chances[np.arange(5), labels])
+    np.testing.assert_allclose(example_losses(logits, labels), plain, rtol=1e-4)
+
+
+def test_a_weight_scales_its_examples_gradient(rng):
+    model, batch = a_model(), a_batch(rng)
+    optimizer = make_optimizer(OptimizerConfig(clip_norm=None), 10)
+    doubled = Batch(*(np.concatenate([array, array[:1]]) for array in batch))
+    heavier = batch._replace(weights=np.array([2, 1, 1, 1, 1, 1], np.float32))
+    found = []
+    for one in (doubled, heavier):
+        state = init_state(Classification(model), optimizer, 0, keep_ema=False, keep_best=False)
+        state, of_step = train_step(Classification(model), optimizer, 0.0, state, one)
+        found.append((of_step["loss"], of_step["norm"]))
+    np.testing.assert_allclose(*found, rtol=1e-5)
