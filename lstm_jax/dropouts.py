@@ -92,7 +92,10 @@ class Zoneout:
         if isinstance(state, LSTMState):
             new, _ = self.cell(params, state, inputs)
             mixed = LSTMState(
-                *(d * old + (1 - d) * fresh for d, old, fresh in zip(rates, state, new, strict=True))
+                *(
+                    d * old + (1 - d) * fresh
+                    for d, old, fresh in zip(rates, state, new, strict=True)
+                )
             )
             return mixed, mixed.hidden
         new, _ = self.cell(params, state.state, inputs)
