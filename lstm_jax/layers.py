@@ -224,12 +224,19 @@ class LSTMLayer(nn.Module):
             results = self._run(params, inputs, lengths, states)
         seen = None
         if gates:
-            before = [None if state is None else state.hidden for state in states]
-            outputs = [outputs for outputs, _ in results]
-            seen = tuple(
-                gates_of_outputs(each, inputs, *of_direction, lengths=lengths)
-                for each, *of_direction in zip(params, outputs, before, reverse, strict=True)
-            )
+            seen = [
+                gates_of_outputs(
+                    each,
+                    inputs,
+                    outputs,
+                    lengths=lengths,
+                    initial_hidden=None if state is None else state.hidden,
+                    reverse=r,
+                )
+                for each, (outputs, _), state, r in zip(
+                    params, results, states, reverse, strict=True
+                )
+            ]
             seen = Bidirectional(*seen) if len(reverse) == 2 else seen[0]
         last = [
             state.hidden if isinstance(state, LSTMState) else last_output(outputs, lengths, r)

@@ -180,10 +180,10 @@ def gates_of_outputs(
     params: LSTMParams,
     inputs: Inputs,
     outputs: Outputs,
-    initial_hidden: StepState | None = None,
-    reverse: bool = False,
     *,
     lengths: Lengths | None = None,
+    initial_hidden: StepState | None = None,
+    reverse: bool = False,
 ) -> LSTMGates:
     """The gates of every step of a sequence that has been run: one product, since h is known.
 
