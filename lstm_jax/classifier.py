@@ -1,6 +1,7 @@
 """The text classifier: tokens -> embeddings -> encodings -> features -> logits."""
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Literal
 
 import flax.linen as nn
 from pydantic import ConfigDict, Field
@@ -10,12 +11,12 @@ from lstm_jax.layers import (
     Direction,
     Dropout,
     Encoding,
+    LSTMLayer,
     LSTMStack,
     Merge,
-    Pool,
-    Pooling,
     TokenEmbedding,
 )
+from lstm_jax.pooling import Pool, Pooling
 from lstm_jax.shapes import Embeddings, Features, Lengths, Logits, Tokens
 from lstm_jax.text import Phrases
 
@@ -37,6 +38,8 @@ class ModelConfig:
     """H, hidden units of each direction."""
     layers: Size = 1
     """LSTM layers, each reading the outputs of the one below."""
+    cell: Literal["lstm", "peephole", "coupled", "layer_norm", "no_bias"] = "lstm"
+    """Which LSTM; all but the first run by plain scan."""
     direction: Direction = "bidirectional"
     """Which way the text is read."""
     merge: Merge = "concat"
@@ -53,12 +56,22 @@ class ModelConfig:
     """Probability that a phrase's vector is not added in training."""
     layer_dropout: Probability = 0.0
     """Probability that a feature between two LSTM layers is zeroed in training."""
+    weight_dropout: Probability = 0.0
+    """Probability that a recurrent weight is zeroed in training, for all words alike."""
+    recurrent_dropout: Probability = 0.0
+    """Probability that a unit is hidden from the recurrence in training, for all words of a text
+    alike; runs by plain scan."""
+    zoneout: tuple[Probability, Probability] = (0.0, 0.0)
+    """Probabilities that a unit's hidden and cell state stay as they were for a word; runs by plain
+    scan."""
     output_dropout: Probability = 0.0
     """Probability that a feature before the last, dense layer is zeroed in training."""
     forget_bias: float = 1.0
     """Initial bias of the forget gates."""
     implementation: str = "auto"
     """Which implementation of the LSTM runs: auto, or one of lstm_jax.implementations()."""
+    precision: Literal["bfloat16"] | None = None
+    """bfloat16 rounds what enters the LSTM's products, where that is faster; None does not."""
     chunk_size: Size | None = None
     """For long texts, steps between two states kept for the backward pass: less memory for about a
     third more time."""
@@ -82,16 +95,21 @@ def token_embedding(
 
 def lstm_stack(config: ModelConfig) -> LSTMStack:
     """The LSTMs that a configuration describes."""
-    return LSTMStack(
-        config.layers,
-        config.hidden_size,
-        config.direction,
-        config.merge,
-        config.layer_dropout,
-        config.forget_bias,
-        config.implementation,
-        config.chunk_size,
+    layer = partial(
+        LSTMLayer,
+        hidden_size=config.hidden_size,
+        direction=config.direction,
+        merge=config.merge,
+        cell=config.cell,
+        forget_bias=config.forget_bias,
+        weight_dropout=config.weight_dropout,
+        recurrent_dropout=config.recurrent_dropout,
+        zoneout=config.zoneout,
+        implementation=config.implementation,
+        precision=config.precision,
+        chunk_size=config.chunk_size,
     )
+    return LSTMStack(config.layers, layer, config.layer_dropout)
 
 
 class TextClassifier(nn.Module):

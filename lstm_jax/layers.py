@@ -1,4 +1,4 @@
-"""Flax Linen modules around the functional LSTM: embedding, LSTM layer, stack, pooling.
+"""Flax Linen modules around the functional LSTM: embedding, LSTM layer, stack.
 
 Each takes `lengths` and treats steps past a length as absent.
 """
@@ -11,21 +11,30 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lstm_jax.cell import LSTMParams, init_lstm
-from lstm_jax.lstm import Bidirectional, bidirectional_lstm, lstm
-from lstm_jax.recurrence import valid_steps, where_valid
-from lstm_jax.shapes import Embeddings, Encodings, Features, Inputs, Lengths, Tokens
+from lstm_jax.cell import LSTMParams, LSTMState, init_lstm
+from lstm_jax.dropouts import RecurrentDropout, Zoneout, drop_weights
+from lstm_jax.lstm import Bidirectional, bidirectional_lstm, gates_of_outputs, lstm
+from lstm_jax.recurrence import scan_cell
+from lstm_jax.shapes import Embeddings, Encodings, Features, Inputs, Lengths, Outputs, Tokens
 from lstm_jax.text.phrases import Phrases
+from lstm_jax.variants import VARIANTS, Cell, VariantParams
 
 Direction = Literal["forward", "backward", "bidirectional"]
 Merge = Literal["concat", "sum", "mean", "mul"]
-Pooling = Literal["last", "max", "mean", "max_mean", "attention"]
 
 MERGES: dict[str, Callable[[Array, Array], Array]] = {
     "concat": lambda forward, backward: jnp.concatenate([forward, backward], axis=-1),
     "sum": jnp.add,
     "mean": lambda forward, backward: (forward + backward) / 2,
     "mul": jnp.multiply,
+}
+
+
+# Whether each direction of a layer reads its steps last to first.
+READING: dict[str, tuple[bool, ...]] = {
+    "forward": (False,),
+    "backward": (True,),
+    "bidirectional": (False, True),
 }
 
 
@@ -36,11 +45,17 @@ class Encoding(NamedTuple):
         parts: the outputs of every step, zero past each length, in parts that stand side by side:
             one a direction if two are merged by "concat", else one. What treats each feature
             alone works on the parts, and spares a copy of all outputs.
-        last: after the last step read [B, F]; of both directions, merged.
+        last: the output of the last step read [B, F]; of both directions, merged.
+        state: after the last step read: what a layer goes on from. Of both directions a
+            `Bidirectional`, of a stack a tuple with one for each layer.
+        gates: `LSTMGates` of every step, each [B, T, H], if they were asked for; of both directions
+            and of a stack as `state`.
     """
 
     parts: tuple[Encodings, ...]
     last: Features
+    state: Any = None
+    gates: Any = None
 
     @property
     def outputs(self) -> Encodings:
@@ -134,128 +149,229 @@ class LSTMLayer(nn.Module):
         direction: which way the sequence is read.
         merge: how the two directions of "bidirectional" become one: "concat" gives F = 2H
             features a step, the others F = H.
-        forget_bias: initial bias of the forget gates.
-        implementation, chunk_size: as for `lstm_jax.lstm`.
+        cell: a name in `lstm_jax.variants.VARIANTS`, or any `lstm_jax.variants.Cell`. Only "lstm"
+            has fast implementations; the others run by `scan_cell`.
+        forget_bias: initial bias of the forget gates of "lstm".
+        weight_dropout: probability in [0, 1) that a recurrent weight is dropped in training, for
+            all sequences and steps alike.
+        recurrent_dropout: probability in [0, 1) that a unit is hidden from the recurrence in
+            training, at all steps of a sequence alike; runs by `scan_cell`.
+        zoneout: probabilities in [0, 1) that a unit's hidden and cell state stay as they were for a
+            step of training; in prediction old and new are mixed so. Runs by `scan_cell`.
+        implementation, precision, chunk_size: as for `lstm_jax.lstm`.
+
+    Source: for the three dropouts, see `lstm_jax.dropouts`.
     """
 
     hidden_size: int
     direction: Direction = "forward"
     merge: Merge = "concat"
+    cell: str | Cell = "lstm"
     forget_bias: float = 1.0
+    weight_dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    zoneout: tuple[float, float] = (0.0, 0.0)
     implementation: str = "auto"
+    precision: str | None = None
     chunk_size: int | None = None
 
     @nn.compact
-    def __call__(self, inputs: Inputs, lengths: Lengths | None = None) -> Encoding:
-        def params(name: str) -> LSTMParams:
-            def init(key: Array) -> dict[str, Array]:
-                features = inputs.shape[-1]
-                drawn = init_lstm(key, features, self.hidden_size, forget_bias=self.forget_bias)
-                return drawn._asdict()
+    def __call__(
+        self,
+        inputs: Inputs,
+        lengths: Lengths | None = None,
+        *,
+        initial_state: Any = None,
+        gates: bool = False,
+        train: bool = False,
+    ) -> Encoding:
+        """Runs the layer.
 
-            return LSTMParams(**self.param(name, init))
+        Args:
+            inputs: [B, T, D].
+            lengths: [B]; None if all steps are valid.
+            initial_state: the `state` of an earlier encoding, to go on from; None for one that has
+                read nothing.
+            gates: whether those of every step are asked for; of "lstm" without zoneout only.
+            train: whether to drop out.
 
+        Returns:
+            The encoding.
+
+        Raises:
+            ValueError: as `lstm_jax.lstm`, or if settings do not go together.
+        """
+        reverse = READING[self.direction]
+        names = [Bidirectional._fields[each] for each in reverse]
+        states = initial_state if len(reverse) == 2 else (initial_state,)
+        if initial_state is None:
+            states = (None,) * len(reverse)
+        params = [self._params(name, inputs.shape[-1]) for name in names]
+        if train and self.weight_dropout > 0:
+            keys = jax.random.split(self.make_rng("dropout"), len(params))
+            rates = [self.weight_dropout] * len(params)
+            params = list(map(drop_weights, keys, params, rates))
+        by_scan = self._by_scan(train)
+        if gates and (by_scan or self.cell != "lstm"):
+            raise ValueError(
+                'gates can be asked of cell "lstm" without zoneout or recurrent_dropout, got '
+                f"cell={self.cell!r}, zoneout={self.zoneout}"
+            )
+        if by_scan:
+            directions = zip(params, states, reverse, strict=True)
+            results = [self._scan(p, inputs, lengths, s, r, train) for p, s, r in directions]
+        else:
+            results = self._run(params, inputs, lengths, states)
+        seen = None
+        if gates:
+            seen = [
+                gates_of_outputs(
+                    each,
+                    inputs,
+                    outputs,
+                    lengths=lengths,
+                    initial_hidden=None if state is None else state.hidden,
+                    reverse=r,
+                )
+                for each, (outputs, _), state, r in zip(
+                    params, results, states, reverse, strict=True
+                )
+            ]
+            seen = Bidirectional(*seen) if len(reverse) == 2 else seen[0]
+        last = [
+            state.hidden if isinstance(state, LSTMState) else last_output(outputs, lengths, r)
+            for r, (outputs, state) in zip(reverse, results, strict=True)
+        ]
+        outputs, final = zip(*results, strict=True)
+        if len(reverse) == 1:
+            return Encoding(outputs, last[0], final[0], seen)
+        merge = MERGES[self.merge]
+        parts = outputs if self.merge == "concat" else (merge(*outputs),)
+        return Encoding(parts, merge(*last), Bidirectional(*final), seen)
+
+    @property
+    def _cell(self) -> Cell:
+        if not isinstance(self.cell, str):
+            return self.cell
+        if self.cell not in VARIANTS:
+            raise ValueError(f"cell must be one of {tuple(VARIANTS)} or a Cell, got {self.cell!r}")
+        return VARIANTS[self.cell]
+
+    def _params(self, name: str, features: int) -> Any:
+        if self.cell != "lstm":
+            return self.param(name, self._cell.init, features, self.hidden_size)
+
+        def init(key: Array) -> dict[str, Array]:
+            drawn = init_lstm(key, features, self.hidden_size, forget_bias=self.forget_bias)
+            return drawn._asdict()
+
+        return LSTMParams(**self.param(name, init))
+
+    def _by_scan(self, train: bool) -> bool:
+        """Whether the settings need `scan_cell`, if they go together at all."""
+        zoneout, dropout = max(self.zoneout) > 0, self.recurrent_dropout > 0
+        if zoneout and dropout:
+            raise ValueError(
+                "recurrent_dropout and zoneout must not both be above 0, got "
+                f"{self.recurrent_dropout} and {self.zoneout}"
+            )
+        if self.cell == "lstm" and not zoneout and not dropout:
+            return False
+        if self.implementation not in ("auto", "scan") or self.precision is not None:
+            raise ValueError(
+                'implementation must be "auto" or "scan" and precision None with another cell than '
+                f'"lstm", recurrent_dropout or zoneout, got {self.implementation!r} and '
+                f"{self.precision!r}"
+            )
+        return self.cell != "lstm" or zoneout or train
+
+    def _run(self, params: Any, inputs: Inputs, lengths: Any, states: Any) -> list[Any]:
+        """Outputs and final state of each direction, by the fastest implementation."""
         how: Any = {
             "lengths": lengths,
             "implementation": self.implementation,
+            "precision": self.precision,
             "chunk_size": self.chunk_size,
         }
-        if self.direction != "bidirectional":
-            reverse = self.direction == "backward"
-            outputs, state = lstm(params(self.direction), inputs, reverse=reverse, **how)
-            return Encoding((outputs,), state.hidden)
-        both = Bidirectional(params("forward"), params("backward"))
-        outputs, states = bidirectional_lstm(both, inputs, **how)
-        merge = MERGES[self.merge]
-        last = merge(states.forward.hidden, states.backward.hidden)
-        if self.merge == "concat":
-            return Encoding((outputs.forward, outputs.backward), last)
-        return Encoding((merge(outputs.forward, outputs.backward),), last)
+        if len(params) == 2:
+            both, states = Bidirectional(*params), Bidirectional(*states)
+            found = bidirectional_lstm(both, inputs, initial_state=states, **how)
+            return list(zip(*found, strict=True))
+        reverse = self.direction == "backward"
+        return [lstm(params[0], inputs, initial_state=states[0], reverse=reverse, **how)]
+
+    def _scan(
+        self, params: Any, inputs: Inputs, lengths: Any, state: Any, reverse: bool, train: bool
+    ) -> tuple[Outputs, Any]:
+        """Outputs and final state of one direction, of any cell and with noise in its state."""
+        cell: Any = self._cell
+        if self.cell == "lstm":
+            params = VariantParams(*params)
+        if state is None:
+            state = cell.initial_state(params, len(inputs))
+        if max(self.zoneout) > 0:
+            cell = Zoneout(cell, *self.zoneout)
+        elif train and self.recurrent_dropout > 0:
+            cell = RecurrentDropout(cell, self.recurrent_dropout)
+        noisy = train and cell is not self._cell
+        if noisy:
+            state = cell.with_noise(self.make_rng("dropout"), state)
+        outputs, state = scan_cell(
+            cell,
+            params,
+            inputs,
+            state,
+            lengths=lengths,
+            reverse=reverse,
+            chunk_size=self.chunk_size,
+        )
+        return outputs, state.state if noisy else state
+
+
+def last_output(outputs: Outputs, lengths: Lengths | None, reverse: bool) -> Features:
+    """The output of the last step read [B, H]; zeros where there is none."""
+    padded = jnp.pad(outputs, ((0, 0), (1, 0), (0, 0)))
+    if lengths is None:
+        lengths = jnp.full(len(outputs), outputs.shape[1])
+    at = jnp.minimum(lengths, 1) if reverse else jnp.asarray(lengths)
+    return jnp.take_along_axis(padded, at[:, None, None], axis=1)[:, 0]
 
 
 class LSTMStack(nn.Module):
     """LSTM layers, each reading the outputs of the one below.
 
+    Example:
+        >>> stack = LSTMStack(2, partial(LSTMLayer, 64, "bidirectional"), dropout=0.5)
+
     Attributes:
         layers: how many, at least 1.
+        layer: makes one of them when called with `name=`.
         dropout: probability in [0, 1) that a feature between two layers is dropped in training.
-        hidden_size, direction, merge, forget_bias, implementation, chunk_size: as for `LSTMLayer`.
     """
 
     layers: int
-    hidden_size: int
-    direction: Direction = "forward"
-    merge: Merge = "concat"
+    layer: Callable[..., LSTMLayer]
     dropout: float = 0.0
-    forget_bias: float = 1.0
-    implementation: str = "auto"
-    chunk_size: int | None = None
 
     @nn.compact
     def __call__(
-        self, inputs: Inputs, lengths: Lengths | None = None, *, train: bool = False
+        self,
+        inputs: Inputs,
+        lengths: Lengths | None = None,
+        *,
+        initial_state: Any = None,
+        gates: bool = False,
+        train: bool = False,
     ) -> Encoding:
-        encoding = Encoding((inputs,), inputs[:, -1])
-        for layer in range(self.layers):
+        """Runs all layers; as `LSTMLayer`, with a tuple of states, one for each layer."""
+        states = (None,) * self.layers if initial_state is None else initial_state
+        encoding, final, seen = Encoding((inputs,), inputs[:, -1]), [], []
+        for number, state in enumerate(states):
             inputs = encoding.outputs
-            if layer > 0:
+            if number > 0:
                 inputs = Dropout(self.dropout)(inputs, train=train)
-            encoding = LSTMLayer(
-                self.hidden_size,
-                self.direction,
-                self.merge,
-                self.forget_bias,
-                self.implementation,
-                self.chunk_size,
-                name=f"layer_{layer}",
-            )(inputs, lengths)
-        return encoding
-
-
-def max_over_time(outputs: Encodings, valid: Array) -> Features:
-    """The largest value of each feature over the valid steps [B, T]; zeros where there is none."""
-    lowest = jnp.full_like(outputs, jnp.finfo(outputs.dtype).min)
-    largest = where_valid(valid, outputs, lowest).max(axis=1, initial=jnp.finfo(outputs.dtype).min)
-    return where_valid(valid.any(axis=1), largest, jnp.zeros_like(largest))
-
-
-def mean_over_time(outputs: Encodings, valid: Array) -> Features:
-    """The mean of each feature over the valid steps [B, T]; zeros where there is none."""
-    total = where_valid(valid, outputs, jnp.zeros_like(outputs)).sum(axis=1)
-    return total / jnp.maximum(valid.sum(axis=1), 1)[:, None]
-
-
-POOLS: dict[str, tuple[Callable[[Encodings, Array], Features], ...]] = {
-    "max": (max_over_time,),
-    "mean": (mean_over_time,),
-    "max_mean": (max_over_time, mean_over_time),
-}
-
-
-class Pool(nn.Module):
-    """A sequence's encodings as one vector; padding never counts.
-
-    "last" takes the state after the last step read; "max" and "mean" go over the valid steps, and
-    "max_mean" puts both side by side; "attention" is the mean weighted by softmax(v · tanh(W y_t)).
-    A sequence of length 0 pools to zeros.
-
-    Source: for "attention", Yang et al. (2016), eqs. 5 to 7.
-    """
-
-    pooling: Pooling
-
-    @nn.compact
-    def __call__(self, encoding: Encoding, lengths: Lengths) -> Features:
-        if self.pooling == "last":
-            return encoding.last
-        valid = valid_steps(lengths, encoding.parts[0].shape[1])
-        if self.pooling in POOLS:
-            pools = POOLS[self.pooling]
-            pooled = [pool(part, valid) for pool in pools for part in encoding.parts]
-            return jnp.concatenate(pooled, axis=-1)
-        outputs = encoding.outputs
-        keys = jnp.tanh(nn.Dense(outputs.shape[-1], name="keys")(outputs))
-        scores = nn.Dense(1, use_bias=False, name="query")(keys)[..., 0]
-        # An all-masked row gives uniform weights, which outputs of zero turn into zeros.
-        weights = jax.nn.softmax(jnp.where(valid, scores, jnp.finfo(scores.dtype).min), axis=1)
-        return jnp.einsum("bt,btf->bf", weights, outputs)
+            layer = self.layer(name=f"layer_{number}")
+            encoding = layer(inputs, lengths, initial_state=state, gates=gates, train=train)
+            final.append(encoding.state)
+            seen.append(encoding.gates)
+        return encoding._replace(state=tuple(final), gates=tuple(seen) if gates else None)

@@ -14,10 +14,10 @@ from jax import Array
 from jax.core import Tracer
 
 from lstm_jax import kernels
-from lstm_jax.cell import LSTMParams, LSTMState
+from lstm_jax.cell import LSTMGates, LSTMParams, LSTMState, lstm_gates
 from lstm_jax.kernels import cpu
-from lstm_jax.recurrence import in_chunks
-from lstm_jax.shapes import Inputs, Lengths, Outputs
+from lstm_jax.recurrence import in_chunks, zero_padding
+from lstm_jax.shapes import Inputs, Lengths, Outputs, StepState
 
 
 def lstm(
@@ -174,6 +174,47 @@ def bidirectional_lstm(
         params, inputs, lengths, states, (False, True), implementation, precision, chunk_size
     )
     return Bidirectional(forward[0], backward[0]), Bidirectional(forward[1], backward[1])
+
+
+def gates_of_outputs(
+    params: LSTMParams,
+    inputs: Inputs,
+    outputs: Outputs,
+    *,
+    lengths: Lengths | None = None,
+    initial_hidden: StepState | None = None,
+    reverse: bool = False,
+) -> LSTMGates:
+    """The gates of every step of a sequence that has been run: one product, since h is known.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> params = init_lstm(jax.random.key(0), features=3, hidden_size=4)
+        >>> inputs = jnp.ones((2, 5, 3))
+        >>> outputs, _ = lstm(params, inputs)
+        >>> gates_of_outputs(params, inputs, outputs).forget.shape
+        (2, 5, 4)
+
+    Args:
+        params, inputs, lengths, reverse: what `lstm` was given.
+        outputs: what it returned [B, T, H].
+        initial_hidden: the hidden state [B, H] that it began with; None for zeros.
+
+    Returns:
+        `LSTMGates`, each [B, T, H], zero past each length.
+
+    Source: the first four equations of `lstm_jax.cell`.
+    """
+    batch_size, time, hidden_size = outputs.shape
+    if lengths is None:
+        lengths = jnp.full(batch_size, time)
+    if initial_hidden is None:
+        initial_hidden = jnp.zeros((batch_size, hidden_size), outputs.dtype)
+    first = jnp.arange(time) == (lengths[:, None] - 1 if reverse else 0)
+    before = jnp.roll(outputs, -1 if reverse else 1, axis=1)
+    before = jnp.where(first[..., None], initial_hidden[:, None], before)
+    gates = lstm_gates(params, LSTMState(before, before), inputs)
+    return jax.tree.map(lambda gate: zero_padding(gate, lengths), gates)
 
 
 def choose_implementation(implementation: str) -> str:

@@ -11,6 +11,8 @@ FLOORS = [
         "shapes",
         "cell",
         "recurrence",
+        "variants",
+        "dropouts",
         "machine",
         "kernels.scan",
         "kernels.xla",
@@ -18,7 +20,7 @@ FLOORS = [
         "kernels",
         "lstm",
     ),
-    *("layers", "classifier", "train.config", "train.folder", "train.optimizer"),
+    *("layers", "pooling", "classifier", "train.config", "train.folder", "train.optimizer"),
     *("train.batching",),
     *("train.metrics", "train.adversarial", "train.objective", "train.step", "train.prediction"),
     *(

@@ -1,13 +1,17 @@
 """The Flax modules: merges, pooling, dropout, and padding that never counts."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lstm_jax import LSTMParams, lstm
+from lstm_jax import Bidirectional, LSTMParams, LSTMState, lstm, lstm_gates, scan_cell
 from lstm_jax.classifier import ModelConfig, TextClassifier
-from lstm_jax.layers import Encoding, LSTMLayer, LSTMStack, Pool, TokenEmbedding
+from lstm_jax.layers import Encoding, LSTMLayer, LSTMStack, TokenEmbedding
+from lstm_jax.pooling import Pool
+from lstm_jax.variants import VARIANTS, Variant
 
 LENGTHS = jnp.array([6, 0, 3, 1])
 POOLINGS = ("last", "max", "mean", "max_mean", "attention")
@@ -87,17 +91,186 @@ def test_token_dropout_drops_whole_tokens_and_only_in_training():
 
 
 def test_stack_of_two_is_one_layer_on_the_other(inputs):
-    stack = LSTMStack(layers=2, hidden_size=5, direction="bidirectional", dropout=0.5)
+    stack = LSTMStack(2, partial(LSTMLayer, 5, "bidirectional"), dropout=0.5)
     variables = stack.init(jax.random.key(0), inputs, LENGTHS)
     layer, encoding = LSTMLayer(5, direction="bidirectional"), Encoding((inputs,), inputs[:, 0])
+    states = []
     for name in ("layer_0", "layer_1"):
         weights = {"params": variables["params"][name]}
         encoding = layer.apply(weights, encoding.outputs, LENGTHS)
+        states.append(encoding.state)
     found = stack.apply(variables, inputs, LENGTHS)
-    jax.tree.map(np.testing.assert_array_equal, found, encoding)
+    expected = encoding._replace(state=tuple(states))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
     key = {"dropout": jax.random.key(1)}
     trained = stack.apply(variables, inputs, LENGTHS, train=True, rngs=key)
     assert not np.allclose(trained.outputs, found.outputs), "dropout between layers acts"
+
+
+class Average:
+    """A cell of a user's own: it remembers the mean of what it has read."""
+
+    def init(self, key, features, hidden_size):
+        return jax.random.normal(key, (features, hidden_size))
+
+    def initial_state(self, params, batch_size):
+        return jnp.zeros((batch_size, params.shape[1])), jnp.zeros((batch_size, 1))
+
+    def __call__(self, params, state, inputs):
+        total, count = state[0] + inputs @ params, state[1] + 1
+        return (total, count), total / count
+
+
+CELLS = {name: name for name in VARIANTS}
+CELLS |= {"projected": Variant(projection_size=2, clip_cell=1.0), "a user's": Average()}
+cells = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
+
+
+@cells
+@pytest.mark.parametrize("direction", ["backward", "bidirectional"])
+def test_any_cell_runs_in_any_layer_and_stack(cell, direction, inputs):
+    layer = LSTMLayer(5, direction, cell=cell)
+    variables = layer.init(jax.random.key(0), inputs, LENGTHS)
+    encoding = layer.apply(variables, inputs, LENGTHS)
+    assert set(variables) == {"params"}
+    names = ("forward", "backward") if direction == "bidirectional" else (direction,)
+    whole = VARIANTS[cell] if isinstance(cell, str) else cell
+    for name, part in zip(names, encoding.parts, strict=True):
+        params = variables["params"][name]
+        if cell == "lstm":
+            expected, _ = lstm(
+                LSTMParams(**params), inputs, lengths=LENGTHS, reverse=name == "backward"
+            )
+        else:
+            expected, _ = scan_cell(
+                whole,
+                params,
+                inputs,
+                whole.initial_state(params, 4),
+                lengths=LENGTHS,
+                reverse=name == "backward",
+            )
+        np.testing.assert_allclose(part, expected, atol=1e-6)
+    lasts = np.split(np.asarray(encoding.last), len(names), axis=1)
+    for name, part, last in zip(names, encoding.parts, lasts, strict=True):
+        for n, length in enumerate(LENGTHS):
+            at = 0 if name == "backward" else int(length) - 1
+            np.testing.assert_array_equal(last[n], part[n, at] if length else 0 * last[n])
+    stack = LSTMStack(2, partial(LSTMLayer, 5, direction, cell=cell))
+    shape = stack.init_with_output(jax.random.key(0), inputs, LENGTHS)[0].outputs.shape
+    assert shape == encoding.outputs.shape
+
+
+@cells
+def test_the_carry_of_one_batch_is_the_start_of_the_next(cell, inputs):
+    stack = LSTMStack(2, partial(LSTMLayer, 5, cell=cell))
+    variables = stack.init(jax.random.key(0), inputs)
+    whole = stack.apply(variables, inputs)
+    state, outputs = None, []
+    for t in range(inputs.shape[1]):  # a step at a time
+        encoding = stack.apply(variables, inputs[:, t : t + 1], initial_state=state)
+        state = encoding.state
+        outputs.append(encoding.outputs)
+    np.testing.assert_allclose(np.concatenate(outputs, 1), whole.outputs, atol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state, whole.state)
+
+
+def test_a_bidirectional_layer_starts_from_a_state_for_each_direction(inputs):
+    layer = LSTMLayer(5, "bidirectional")
+    variables = layer.init(jax.random.key(0), inputs)
+    states = Bidirectional(*(LSTMState(*jnp.full((2, 4, 5), value)) for value in (0.3, -0.2)))
+    encoding = layer.apply(variables, inputs, LENGTHS, initial_state=states)
+    for name, part, start, end in zip(
+        Bidirectional._fields, encoding.parts, states, encoding.state, strict=True
+    ):
+        outputs, final = lstm(
+            LSTMParams(**variables["params"][name]),
+            inputs,
+            lengths=LENGTHS,
+            initial_state=start,
+            reverse=name == "backward",
+        )
+        np.testing.assert_array_equal(part, outputs)
+        jax.tree.map(np.testing.assert_array_equal, end, final)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
+def test_gates_of_every_step_come_on_request_and_only_then(direction, inputs):
+    stack = LSTMStack(2, partial(LSTMLayer, 5, direction))
+    variables = stack.init(jax.random.key(0), inputs, LENGTHS)
+    asked = stack.apply(variables, inputs, LENGTHS, gates=True).gates
+    assert stack.apply(variables, inputs, LENGTHS).gates is None
+    layer = inputs
+    for number in range(2):
+        name = f"layer_{number}"
+        both = direction == "bidirectional"
+        ways = asked[number]._asdict() if both else {direction: asked[number]}
+        for way, gates in ways.items():
+            params = LSTMParams(**variables["params"][name][way])
+            for n, length in enumerate(np.asarray(LENGTHS)):
+                state = LSTMState(*jnp.zeros((2, 1, 5)))
+                for t in range(length)[:: -1 if way == "backward" else 1]:
+                    expected = lstm_gates(params, state, layer[n, t][None])
+                    for found, wanted in zip(gates, expected, strict=True):
+                        np.testing.assert_allclose(found[n, t], wanted[0], atol=1e-6)
+                    _, state = lstm(params, layer[n, t][None, None], initial_state=state)
+                for found in gates:
+                    np.testing.assert_array_equal(found[n, length:], 0)
+        one = LSTMLayer(5, direction)
+        layer = one.apply({"params": variables["params"][name]}, layer, LENGTHS).outputs
+
+
+@pytest.mark.parametrize(
+    "noise", [{"weight_dropout": 0.5}, {"recurrent_dropout": 0.5}, {"zoneout": (0.5, 0.5)}], ids=str
+)
+@pytest.mark.parametrize("direction", ["backward", "bidirectional"])
+def test_noise_in_the_recurrence_acts_in_training_only(noise, direction, inputs):
+    plain, noisy = LSTMLayer(5, direction), LSTMLayer(5, direction, **noise)
+    variables = plain.init(jax.random.key(0), inputs)
+
+    def run(layer, seed=None):
+        rngs = None if seed is None else {"dropout": jax.random.key(seed)}
+        return layer.apply(variables, inputs, LENGTHS, train=seed is not None, rngs=rngs)
+
+    first, again, other = run(noisy, 1), run(noisy, 1), run(noisy, 2)
+    np.testing.assert_array_equal(first.outputs, again.outputs)
+    assert not np.allclose(first.outputs, other.outputs)
+    assert jax.tree.structure(first.state) == jax.tree.structure(run(plain).state)
+    if "zoneout" not in noise:  # which predicts with a mixture
+        np.testing.assert_array_equal(run(noisy).outputs, run(plain).outputs)
+    np.testing.assert_array_equal(run(noisy).outputs, run(noisy).outputs)
+    padding = np.arange(6) >= np.asarray(LENGTHS)[:, None]
+    np.testing.assert_array_equal(np.asarray(first.outputs)[padding], 0)
+
+
+WRONG = {
+    "cell must be one of": {"cell": "gru"},
+    "recurrent_dropout and zoneout": {"recurrent_dropout": 0.1, "zoneout": (0.1, 0.1)},
+    'must be "auto" or "scan"': {"cell": "peephole", "implementation": "xla"},
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_settings_that_do_not_go_together_are_refused(message, inputs):
+    with pytest.raises(ValueError, match=message):
+        LSTMLayer(5, **WRONG[message]).init(jax.random.key(0), inputs)
+
+
+def test_a_layer_works_in_nnx(inputs):
+    try:
+        from flax import nnx
+        from flax.nnx import bridge
+    except ImportError as error:
+        pytest.skip(f"flax.nnx does not import here: {error}")
+    linen = LSTMLayer(5, "bidirectional")
+    module = bridge.ToNNX(linen, rngs=nnx.Rngs(0))
+    bridge.lazy_init(module, inputs, LENGTHS)
+    encoding = module(inputs, LENGTHS)
+    params = nnx.to_pure_dict(nnx.state(module, nnx.Param))
+    expected = linen.apply({"params": params}, inputs, LENGTHS)
+    np.testing.assert_allclose(encoding.outputs, expected.outputs, atol=1e-6)
+    gradients = nnx.grad(lambda m: (m(inputs, LENGTHS).outputs ** 2).sum())(module)
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(nnx.to_pure_dict(gradients)))
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
