@@ -113,7 +113,8 @@ def copied(params: DirectionParams, *, bias: bool) -> dict[str, np.ndarray]:
         for name, array in checked(arrays, shapes, type(params).__name__).items()
     }
     if not bias:
-        largest = np.abs(arrays.pop("bias")).max(initial=0)
-        if largest > 0:
+        unwanted = arrays.pop("bias")
+        if unwanted.any():  # NaN too
+            largest = np.abs(unwanted).max()
             raise ValueError(f"bias=False needs a bias of zeros, got one of up to {largest}")
     return arrays
