@@ -10,10 +10,17 @@ from lstm_jax.cell import (
     zero_state,
 )
 from lstm_jax.kernels import implementations
-from lstm_jax.lstm import Bidirectional, bidirectional_lstm, choose_implementation, lstm
+from lstm_jax.lstm import (
+    Bidirectional,
+    bidirectional_lstm,
+    choose_implementation,
+    gates_of_outputs,
+    lstm,
+)
 from lstm_jax.machine import keep_memory
 from lstm_jax.recurrence import scan_cell
 from lstm_jax.run import Run, load
+from lstm_jax.variants import Variant
 
 __all__ = [
     "Bidirectional",
@@ -21,8 +28,10 @@ __all__ = [
     "LSTMParams",
     "LSTMState",
     "Run",
+    "Variant",
     "bidirectional_lstm",
     "choose_implementation",
+    "gates_of_outputs",
     "implementations",
     "init_lstm",
     "keep_memory",

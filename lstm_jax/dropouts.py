@@ -1,8 +1,8 @@
 """Regularisation inside the recurrence: of the state, and of the weights that read it.
 
 The first two wrap a cell and keep what they draw in its state, so that they work wherever a cell
-does: with lengths, backward, in chunks, and over a state carried on. Each sequence draws for itself,
-whatever stands beside it in the batch.
+does: with lengths, backward, in chunks, and over a state carried on. Each sequence draws for
+itself, whatever stands beside it in the batch.
 
     recurrent dropout   h_{t-1} ∘ m, with one mask m for all steps of a sequence
     zoneout             c_t = d ∘ c_{t-1} + (1 - d) ∘ c'_t, and h_t likewise, with a new mask d at
@@ -88,12 +88,11 @@ class Zoneout:
         self, params: Any, state: LSTMState | KeyedState, inputs: StepInputs
     ) -> tuple[LSTMState | KeyedState, Array]:
         """One step; see `lstm_jax.variants.Cell`."""
-        rates = LSTMState(self.hidden_rate, self.cell_rate)
+        rates = (self.hidden_rate, self.cell_rate)
         if isinstance(state, LSTMState):
             new, _ = self.cell(params, state, inputs)
-            mixed = LSTMState(
-                *(d * old + (1 - d) * fresh for d, old, fresh in zip(rates, state, new, strict=True))
-            )
+            pairs = zip(rates, state, new, strict=True)
+            mixed = LSTMState(*(rate * old + (1 - rate) * fresh for rate, old, fresh in pairs))
             return mixed, mixed.hidden
         new, _ = self.cell(params, state.state, inputs)
 

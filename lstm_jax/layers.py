@@ -48,11 +48,14 @@ class Encoding(NamedTuple):
         last: the output of the last step read [B, F]; of both directions, merged.
         state: after the last step read: what a layer goes on from. Of both directions a
             `Bidirectional`, of a stack a tuple with one for each layer.
+        gates: `LSTMGates` of every step, each [B, T, H], if they were asked for; of both directions
+            and of a stack as `state`.
     """
 
     parts: tuple[Encodings, ...]
     last: Features
     state: Any = None
+    gates: Any = None
 
     @property
     def outputs(self) -> Encodings:
@@ -179,15 +182,17 @@ class LSTMLayer(nn.Module):
         lengths: Lengths | None = None,
         *,
         initial_state: Any = None,
+        gates: bool = False,
         train: bool = False,
     ) -> Encoding:
-        """Runs the layer; where "gates" is a mutable collection, those of all steps go there.
+        """Runs the layer.
 
         Args:
             inputs: [B, T, D].
             lengths: [B]; None if all steps are valid.
             initial_state: the `state` of an earlier encoding, to go on from; None for one that has
                 read nothing.
+            gates: whether those of every step are asked for; of "lstm" without zoneout only.
             train: whether to drop out.
 
         Returns:
@@ -206,27 +211,43 @@ class LSTMLayer(nn.Module):
             keys = jax.random.split(self.make_rng("dropout"), len(params))
             rates = [self.weight_dropout] * len(params)
             params = list(map(drop_weights, keys, params, rates))
-        if self._by_scan(train):
+        by_scan = self._by_scan(train)
+        if gates and (by_scan or self.cell != "lstm"):
+            raise ValueError(
+                'gates can be asked of cell "lstm" without zoneout or recurrent_dropout, got '
+                f"cell={self.cell!r}, zoneout={self.zoneout}"
+            )
+        if by_scan:
             directions = zip(params, states, reverse, strict=True)
             results = [self._scan(p, inputs, lengths, s, r, train) for p, s, r in directions]
         else:
             results = self._run(params, inputs, lengths, states)
-        if self.cell == "lstm" and self.is_mutable_collection("gates"):
-            for name, p, s, r, (outputs, _) in zip(
-                names, params, states, reverse, results, strict=True
-            ):
-                before = None if s is None else s.hidden
-                self.sow("gates", name, gates_of_outputs(p, inputs, outputs, lengths, before, r))
+        seen = None
+        if gates:
+            seen = [
+                gates_of_outputs(
+                    each,
+                    inputs,
+                    outputs,
+                    lengths=lengths,
+                    initial_hidden=None if state is None else state.hidden,
+                    reverse=r,
+                )
+                for each, (outputs, _), state, r in zip(
+                    params, results, states, reverse, strict=True
+                )
+            ]
+            seen = Bidirectional(*seen) if len(reverse) == 2 else seen[0]
         last = [
             state.hidden if isinstance(state, LSTMState) else last_output(outputs, lengths, r)
             for r, (outputs, state) in zip(reverse, results, strict=True)
         ]
         outputs, final = zip(*results, strict=True)
         if len(reverse) == 1:
-            return Encoding(outputs, last[0], final[0])
+            return Encoding(outputs, last[0], final[0], seen)
         merge = MERGES[self.merge]
         parts = outputs if self.merge == "concat" else (merge(*outputs),)
-        return Encoding(parts, merge(*last), Bidirectional(*final))
+        return Encoding(parts, merge(*last), Bidirectional(*final), seen)
 
     @property
     def _cell(self) -> Cell:
@@ -339,16 +360,18 @@ class LSTMStack(nn.Module):
         lengths: Lengths | None = None,
         *,
         initial_state: Any = None,
+        gates: bool = False,
         train: bool = False,
     ) -> Encoding:
         """Runs all layers; as `LSTMLayer`, with a tuple of states, one for each layer."""
         states = (None,) * self.layers if initial_state is None else initial_state
-        encoding, final = Encoding((inputs,), inputs[:, -1]), []
+        encoding, final, seen = Encoding((inputs,), inputs[:, -1]), [], []
         for number, state in enumerate(states):
             inputs = encoding.outputs
             if number > 0:
                 inputs = Dropout(self.dropout)(inputs, train=train)
             layer = self.layer(name=f"layer_{number}")
-            encoding = layer(inputs, lengths, initial_state=state, train=train)
+            encoding = layer(inputs, lengths, initial_state=state, gates=gates, train=train)
             final.append(encoding.state)
-        return encoding._replace(state=tuple(final))
+            seen.append(encoding.gates)
+        return encoding._replace(state=tuple(final), gates=tuple(seen) if gates else None)

@@ -180,6 +180,7 @@ def gates_of_outputs(
     params: LSTMParams,
     inputs: Inputs,
     outputs: Outputs,
+    *,
     lengths: Lengths | None = None,
     initial_hidden: StepState | None = None,
     reverse: bool = False,

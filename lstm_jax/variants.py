@@ -1,7 +1,7 @@
 """LSTM cells in which some of the equations of `lstm_jax.cell` are changed.
 
-For inputs x_t [B, D], output state h [B, R] and cell state c [B, H], with σ, φ and ψ the activations
-of gates, candidate and cell, and R = H unless the output is projected:
+For inputs x_t [B, D], hidden state h [B, R] and cell state c [B, H], σ, φ and ψ the activations of
+gates, candidate and cell, and R = H unless the output is projected:
 
     i = σ(x_t W_i + h_{t-1} U_i + p_i ∘ c_{t-1} + b_i)     peepholes: p_i, p_f and p_o
     f = σ(x_t W_f + h_{t-1} U_f + p_f ∘ c_{t-1} + b_f)     coupled: f = 1 - i instead

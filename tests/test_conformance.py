@@ -13,10 +13,10 @@ import pytest
 from flax.linen.recurrent import flip_sequences
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lstm_jax.interop.flax import from_flax
 
 import lstm_jax
 from lstm_jax import LSTMParams, LSTMState, init_lstm, lstm
-from lstm_jax.interop.flax import from_flax
 
 IMPLEMENTATIONS = [
     name
@@ -89,9 +89,7 @@ def test_keras_figures_for_a_state_given(implementation):
 @implementations
 def test_keras_figures_for_masks(implementation):
     params, inputs = constant_params(3, 2), counting(2, 4, 3)
-    outputs, state = lstm(
-        params, inputs, lengths=jnp.array([3, 2]), implementation=implementation
-    )
+    outputs, state = lstm(params, inputs, lengths=jnp.array([3, 2]), implementation=implementation)
     expected = [[0.01588910, 0.05552048, 0.11755939, 0.0], [0.14185596, 0.28556206, 0.0, 0.0]]
     np.testing.assert_allclose(outputs, np.repeat(np.array(expected)[..., None], 2, 2), atol=1e-5)
     np.testing.assert_allclose(state.hidden[:, 0], [0.11755939, 0.28556206], atol=1e-5)
@@ -150,9 +148,7 @@ def test_reading_backward_is_reading_flax_flipped_sequences(implementation, rng)
         return flip_sequences(sequences, lengths, num_batch_dims=1, time_major=False)
 
     expected, _ = lstm(params, flipped(inputs), lengths=lengths, implementation=implementation)
-    outputs, _ = lstm(
-        params, inputs, lengths=lengths, reverse=True, implementation=implementation
-    )
+    outputs, _ = lstm(params, inputs, lengths=lengths, reverse=True, implementation=implementation)
     for n, length in enumerate(lengths):
         np.testing.assert_allclose(outputs[n, :length], flipped(expected)[n, :length], atol=1e-6)
 

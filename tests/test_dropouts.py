@@ -84,7 +84,9 @@ def test_zoneout_keeps_each_unit_as_often_as_asked_and_else_takes_the_new_one(pr
     assert (kept[0][0][0] != kept[0][0][1]).any(), "so does each sequence"
 
 
-@pytest.mark.parametrize("wrap", [lambda c: RecurrentDropout(c, 0.4), lambda c: Zoneout(c, 0.3, 0.2)])
+@pytest.mark.parametrize(
+    "wrap", [lambda c: RecurrentDropout(c, 0.4), lambda c: Zoneout(c, 0.3, 0.2)]
+)
 def test_noise_is_the_same_in_chunks_and_for_a_sequence_by_itself(problem, wrap):
     params, inputs = problem
     cell = wrap(lstm_cell)

@@ -16,9 +16,7 @@ LENGTHS = jnp.array([6, 0, 3, 1])
 
 
 def of_peephole(p: VariantParams):
-    return partial(
-        reference.peephole_step, p.input_kernel, p.recurrent_kernel, p.bias, p.peepholes
-    )
+    return partial(reference.peephole_step, p.input_kernel, p.recurrent_kernel, p.bias, p.peepholes)
 
 
 def of_coupled(p: VariantParams):
@@ -122,9 +120,7 @@ def test_padding_changes_nothing_and_chunks_equal_the_whole(name):
     poisoned = jnp.where(padding[..., None], jnp.nan, inputs)
 
     def loss(params, inputs, chunk_size=None):
-        results = scan_cell(
-            cell, params, inputs, state, lengths=LENGTHS, chunk_size=chunk_size
-        )
+        results = scan_cell(cell, params, inputs, state, lengths=LENGTHS, chunk_size=chunk_size)
         return weighted_sum(*results), results
 
     gradient = jax.grad(loss, argnums=(0, 1), has_aux=True)
