@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from jax import Array, export
 
 from lstm_jax.run import Run
-from lstm_jax.shapes import Lengths, Tokens
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -31,26 +30,27 @@ def classifier_to_stablehlo(run: Run) -> bytes:
         What `jax.export.deserialize` takes; JAX promises to read it for at least six months.
     """
     config = run.config.model
-    # No call of our compiled kernel, which is not where the program goes.
     plain = config.cell == "lstm" and max(config.zoneout) == 0
     config = replace(
         config,
+        # "auto" would call our compiled kernel, which is not where the program goes.
         implementation="xla" if plain else "scan",
-        chunk_size=None,  # saves memory in training only
+        # Only training knows these two.
         recurrent_dropout=0.0,
+        chunk_size=None,
     )
     model, params = run.model.clone(config=config), jax.device_get(run.params)
 
-    @jax.jit
-    def probabilities(tokens: Tokens, lengths: Lengths) -> Array:
-        logits: Any = model.apply({"params": params}, tokens, lengths)
-        logits = logits / run.temperature
+    def probabilities(tokens: Array, length: Array) -> Array:
+        """Of one text, tokens [T]: no cell then asks for the size of a batch, which is free."""
+        logits: Any = model.apply({"params": params}, tokens[None], length[None])
+        logits = logits[0] / run.temperature
         if model.outputs == 1:
-            return jax.nn.sigmoid(jnp.concatenate([-logits, logits], axis=-1))
-        return jax.nn.softmax(logits, axis=-1)
+            return jax.nn.sigmoid(jnp.concatenate([-logits, logits]))
+        return jax.nn.softmax(logits)
 
     B, T = export.symbolic_shape("B, T")
     tokens = jax.ShapeDtypeStruct((B, T), jnp.int32)
     lengths = jax.ShapeDtypeStruct((B,), jnp.int32)
-    exported = export.export(probabilities, platforms=PLATFORMS)(tokens, lengths)
+    exported = export.export(jax.jit(jax.vmap(probabilities)), platforms=PLATFORMS)(tokens, lengths)
     return bytes(exported.serialize())
