@@ -12,7 +12,6 @@ core/providers/cpu/rnn/uni_directional_lstm.cc, `GateComputations`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -229,7 +228,7 @@ def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> A
     given = [next(n, default) for n, default in zip((alphas, betas), defaults, strict=False)]
     if None in given:
         raise ValueError(f"{found} must have activation_alpha and _beta of its own, got {given}")
-    return partial(function, **dict(zip(("alpha", "beta"), given, strict=False)))
+    return lambda x: function(x, *given)
 
 
 def _ours(rows: np.ndarray, theirs: Sequence[str], ours: Sequence[str]) -> Any:
