@@ -1,15 +1,16 @@
-"""`python -m lstm_jax`: train on one's own texts, evaluate, predict."""
+"""`python -m lstm_jax`: train on one's own texts, evaluate, predict, ship."""
 
 import json
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from tyro.conf import Positional, arg
 
 import lstm_jax.run
@@ -174,6 +175,40 @@ def predict(
         print(line, flush=True)
 
 
+def export(
+    run: Positional[Path],
+    out: Positional[Path],
+    /,
+    format: Literal["onnx", "stablehlo"] = "onnx",
+) -> None:
+    """Make a folder that scores texts without lstm_jax, and prove that it scores them alike.
+
+    Args:
+        run: the folder of a trained run.
+        out: the folder to make; it gets the model, the tokenizer and score.py.
+        format: onnx runs on onnxruntime; stablehlo on JAX, on a CPU, GPU or TPU.
+    """
+    from lstm_jax.interop.export import export_run  # JAX's exporter, which no other command needs
+
+    opened = lstm_jax.run.load(run)
+    proof = export_run(opened, out, format)
+    table = Table("text", "class", "the run", f"{out.name}/score.py")
+    for text, ours, theirs in zip(*proof, strict=True):
+        likeliest = int(ours.argmax())
+        table.add_row(
+            Text(text[:40]),
+            Text(opened.class_names[likeliest]),
+            f"{ours[likeliest]:.6f}",
+            f"{theirs[likeliest]:.6f}",
+        )
+    console = Console()
+    console.print(table)
+    difference = abs(proof.run - proof.script).max()
+    console.print(f"largest difference over all classes: {difference:.1e}")
+    script = shlex.quote(str(out / "score.py"))
+    console.print(f'Try it: python {script} "some text"', soft_wrap=True)
+
+
 def _lines(file: Path | None) -> Iterator[str]:
     if file is None:
         yield from (line.rstrip("\r\n") for line in sys.stdin)
@@ -232,7 +267,13 @@ def run_command(main, *arguments) -> None:
 
 def main() -> None:
     """The entry point of `python -m lstm_jax`."""
-    commands = {"train": train, "evaluate": evaluate, "predict": predict, "pretrain": pretrain}
+    commands = {
+        "train": train,
+        "evaluate": evaluate,
+        "predict": predict,
+        "pretrain": pretrain,
+        "export": export,
+    }
     run_command(
         tyro.extras.subcommand_cli_from_dict,
         commands,

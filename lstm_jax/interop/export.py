@@ -1,0 +1,233 @@
+"""The folder that is shipped: model, tokenizer, and a script that needs nothing of ours.
+
+A folder is only left behind if its script, run in a process of its own, gave the probabilities that
+the run gives.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_jax.run import Run
+from lstm_jax.text import Padding
+
+Format = Literal["onnx", "stablehlo"]
+TOLERANCE = 1e-4  # between two probabilities; what float32 leaves open is a hundredth of it
+
+SCRIPT = '''\
+"""Prints the probability of each class: python score.py "a text" "another text" """
+import json, sys
+from pathlib import Path
+import numpy as np, {package}
+from tokenizers import Tokenizer
+
+FOLDER, CLASSES = Path(__file__).resolve().parent, {classes}
+HEAD, TAIL = {head}, {tail}  # of a longer text, only so many tokens from each end are read
+tokenizer = Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
+model = {model}
+
+def score(texts):
+    """The probabilities [texts, classes]."""
+    ids = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    ids = [row if len(row) <= HEAD + TAIL else row[:HEAD] + row[len(row) - TAIL :] for row in ids]
+{rows}
+    return np.asarray({probabilities})
+
+if __name__ == "__main__":
+    for row in score(sys.argv[1:] or sys.exit(__doc__)):
+        print(json.dumps(dict(zip(CLASSES, row.tolist()))))
+'''
+
+# How rows are filled up to one width, and how long the model is told that they are.
+ROWS = {
+    "back": """\
+    lengths = np.array([len(row) for row in ids], np.int32)
+    tokens = np.array([row + [0] * (lengths.max() - len(row)) for row in ids], np.int32)""",
+    "front": """\
+    lengths = np.full(len(ids), HEAD + TAIL, np.int32)
+    tokens = np.array([[0] * (HEAD + TAIL - len(row)) + row for row in ids], np.int32)""",
+}
+
+
+class _Recipe(NamedTuple):
+    """What differs between formats: what is needed to write one, and what the script has of it."""
+
+    needs: tuple[str, ...]
+    file: str
+    package: str
+    model: str
+    probabilities: str
+
+
+RECIPES: dict[str, _Recipe] = {
+    "onnx": _Recipe(
+        ("onnx", "onnxruntime"),
+        "model.onnx",
+        "onnxruntime",
+        'onnxruntime.InferenceSession(str(FOLDER / "model.onnx"))',
+        'model.run(None, {"tokens": tokens, "lengths": lengths})[0]',
+    ),
+    "stablehlo": _Recipe(
+        (),
+        "model.stablehlo",
+        "jax, jax.export",
+        "jax.jit("
+        'jax.export.deserialize(bytearray((FOLDER / "model.stablehlo").read_bytes())).call)',
+        "model(tokens, lengths)",
+    ),
+}
+
+
+class Proof(NamedTuple):
+    """Texts, and the probabilities [N, classes] that the run and the script give them."""
+
+    texts: tuple[str, ...]
+    run: NDArray[np.float64]
+    script: NDArray[np.float64]
+
+
+def export_run(run: Run, folder: Path, format: Format) -> Proof:
+    """Makes a folder that scores texts as the run does, in float32, and proves it.
+
+    Args:
+        run: a trained run.
+        folder: where to; it must not be there, or be empty.
+        format: "onnx", for onnxruntime; or "stablehlo", for JAX on a CPU, GPU or TPU.
+
+    Returns:
+        What was compared.
+
+    Raises:
+        ValueError: if the folder has something in it, the format is unknown or needs a package
+            that is not installed, or it has no counterpart of something in the run.
+        RuntimeError: if the script fails, or its probabilities differ from the run's by more than
+            1e-4; the folder is gone then.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"folder must be new or empty, got {folder}")
+    run = in_float32(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        write_folder(run, folder, format)
+        return prove(run, folder)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+
+
+def in_float32(run: Run) -> Run:
+    """The same run, rounding nothing to bfloat16."""
+    model = replace(run.config.model, precision=None)
+    return Run(
+        run.path,
+        replace(run.config, model=model),
+        run.class_names,
+        run.tokenizer,
+        run.params,
+        run.temperature,
+        run.model.phrases,
+    )
+
+
+def write_folder(run: Run, folder: Path, format: Format) -> None:
+    """Writes model, `tokenizer.json` and `score.py`; as `export_run`, without the proof."""
+    if format not in RECIPES:
+        raise ValueError(f"format must be one of {get_args(Format)}, got {format!r}")
+    recipe = RECIPES[format]
+    for package in recipe.needs:
+        if find_spec(package) is None:
+            raise ValueError(
+                f"format {format!r} needs the package {package}: pip install 'lstm_jax[interop]'"
+            )
+    (folder / recipe.file).write_bytes(_model(run, format))
+    run.tokenizer.save(folder / "tokenizer.json")
+    head, tail = _ends(run.config.text.padding)
+    script = SCRIPT.format(
+        package=recipe.package,
+        classes=ascii(run.class_names),
+        head=head,
+        tail=tail,
+        model=recipe.model,
+        rows=ROWS[run.config.text.pad],
+        probabilities=recipe.probabilities,
+    )
+    (folder / "score.py").write_text(script, encoding="ascii")
+
+
+def _model(run: Run, format: Format) -> bytes:
+    if format == "onnx":
+        from lstm_jax.interop.onnx import classifier_to_onnx  # of the extra `interop`
+
+        return classifier_to_onnx(run).SerializeToString()
+    from lstm_jax.interop.stablehlo import classifier_to_stablehlo
+
+    return classifier_to_stablehlo(run)
+
+
+def _ends(padding: Padding) -> tuple[int, int]:
+    """How many tokens `Padding.cut` keeps from the beginning and from the end."""
+    kept = padding.cut(np.arange(2 * padding.max_length))
+    head = int((kept < padding.max_length).sum())
+    return head, padding.max_length - head
+
+
+def prove(run: Run, folder: Path) -> Proof:
+    """Runs the folder's script in a process of its own, without any path of this one."""
+    texts = typical_texts(run)
+    # On an accelerator a float32 product may be computed in less.
+    with jax.default_matmul_precision("highest"):
+        expected = run.predict(texts)
+    found = run_script(folder, texts)
+    differences = np.abs(found - expected).max(axis=1)
+    worst = int(differences.argmax())
+    if not differences[worst] <= TOLERANCE:
+        raise RuntimeError(
+            f"{folder} gives {found[worst]} where the run gives {expected[worst]}, which is "
+            f"{differences[worst]:.1e} away and must be at most {TOLERANCE}; text: {texts[worst]!r}"
+        )
+    return Proof(texts, expected, found)
+
+
+def run_script(folder: Path, texts: Sequence[str]) -> NDArray[np.float64]:
+    """What `score.py` prints in isolated mode: the probabilities [N, classes]."""
+    # An accelerator may be taken by this process.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-I", "score.py", *texts],
+        cwd=folder,
+        env=environment | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{folder / 'score.py'} failed:\n{done.stderr}")
+    return np.array([list(json.loads(line).values()) for line in done.stdout.splitlines()])
+
+
+def typical_texts(run: Run) -> tuple[str, ...]:
+    """No word, one, many, more than are read, and unknown ones; made of the run's vocabulary."""
+    words = run.tokenizer.words(range(3, run.tokenizer.vocabulary_size))
+    words = [word for word in words if word.isprintable()] or ["word"]
+    repeated = words * (1 + 2 * run.config.text.max_length // len(words))
+    longest = " ".join(repeated)[:20_000]  # a command line has bounds
+    return (
+        "",
+        words[0],
+        " ".join(words[:20]),
+        " ".join(words[-20:]),
+        longest,
+        f"<br /><br />{words[-1].upper()}: zwölf Grüße, 8/10 \N{CLAPPER BOARD}",
+    )

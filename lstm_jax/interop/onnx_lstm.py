@@ -1,0 +1,244 @@
+"""The weights of ONNX's LSTM operator, as cells of `lstm_jax.variants` and back.
+
+Its gates stand in the order i, o, f, c, where c is our candidate g. Its kernels are transposed ones
+of ours, its two biases are always summed, and directions are stacked along the first axis.
+
+    W [directions, 4H, D]    R [directions, 4H, H]    B [directions, 8H]    P [directions, 3H]
+
+Its `clip` bounds what enters the gates and the candidate, as onnxruntime has it.
+
+Source: https://onnx.ai/onnx/operators/onnx__LSTM.html; onnxruntime,
+core/providers/cpu/rnn/uni_directional_lstm.cc, `GateComputations`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+from jax import Array
+from onnx import numpy_helper
+
+from lstm_jax.variants import Activation, Variant, VariantParams
+
+GATES = ("input", "output", "forget", "candidate")  # the order i, o, f, c of W, R and B
+SEEING = GATES[:3]  # the order of the peepholes P
+READING = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
+
+ACTIVATIONS: dict[str, Activation] = {
+    "Relu": jax.nn.relu,
+    "Sigmoid": jax.nn.sigmoid,
+    "Softplus": jax.nn.softplus,
+    "Softsign": jax.nn.soft_sign,
+    "Tanh": jnp.tanh,
+}
+
+
+def _thresholded_relu(x: Array, alpha: float) -> Array:
+    return jnp.where(x > alpha, x, 0)
+
+
+def _affine(x: Array, alpha: float, beta: float) -> Array:
+    return alpha * x + beta
+
+
+def _scaled_tanh(x: Array, alpha: float, beta: float) -> Array:
+    return alpha * jnp.tanh(beta * x)
+
+
+def _hard_sigmoid(x: Array, alpha: float, beta: float) -> Array:
+    return jnp.clip(alpha * x + beta, 0, 1)
+
+
+# Those with an alpha, or an alpha and a beta, and the defaults of these. None where the standard
+# has no default, or onnxruntime another.
+PARAMETRIC: dict[str, tuple[Any, tuple[float | None, ...]]] = {
+    "Affine": (_affine, (None, None)),
+    "Elu": (jax.nn.elu, (1.0,)),
+    "HardSigmoid": (_hard_sigmoid, (0.2, 0.5)),
+    "LeakyRelu": (jax.nn.leaky_relu, (0.01,)),
+    "ScaledTanh": (_scaled_tanh, (None, None)),
+    "ThresholdedRelu": (_thresholded_relu, (None,)),
+}
+
+
+class DirectedCell(NamedTuple):
+    """A cell, its weights, and which way it reads; a plain LSTM is the cell `Variant()`.
+
+    Example:
+        >>> (forward,) = read_onnx("model.onnx", "the LSTM's name")
+        >>> state = forward.cell.initial_state(forward.params, batch_size)
+        >>> scan_cell(forward.cell, forward.params, inputs, state, reverse=forward.reverse)
+        >>> lstm(LSTMParams(*forward.params[:3]), inputs)  # the same, faster, if it is plain
+    """
+
+    cell: Variant
+    params: VariantParams
+    reverse: bool
+
+
+def read_onnx(
+    model: onnx.ModelProto | str | Path, name: str | None = None
+) -> tuple[DirectedCell, ...]:
+    """The LSTM in an ONNX model: `from_onnx` of a node and the model's constants.
+
+    Args:
+        model: the model, or the path of its file.
+        name: the node's name; None for the only LSTM that there is.
+
+    Returns:
+        One direction, or the forward and the backward one.
+
+    Raises:
+        ValueError: if there is no such node, its weights are no constants, or as `from_onnx`.
+    """
+    if not isinstance(model, onnx.ModelProto):
+        model = onnx.load(str(model))
+    nodes = [node for node in model.graph.node if node.op_type == "LSTM"]
+    chosen = [node for node in nodes if name in (None, node.name)]
+    if len(chosen) != 1:
+        raise ValueError(
+            f"name must be that of one LSTM among {[node.name for node in nodes]}, got {name!r}"
+        )
+    constants = {constant.name: constant for constant in model.graph.initializer}
+    arrays = {}
+    for kind, source in zip(INPUTS, chosen[0].input, strict=False):
+        if kind in ("W", "R", "B", "P") and source:
+            if source not in constants:
+                raise ValueError(f"{kind} must be a constant of the model, got {source!r}")
+            arrays[kind] = numpy_helper.to_array(constants[source])
+    return from_onnx(chosen[0], arrays)
+
+
+def from_onnx(node: onnx.NodeProto, arrays: Mapping[str, Any]) -> tuple[DirectedCell, ...]:
+    """An ONNX LSTM's weights and equations as ours.
+
+    Sequence lengths and the first state are not the weights': whoever runs the cells gives them.
+
+    Args:
+        node: the LSTM; its attributes are read: activations, clip, direction and input_forget.
+        arrays: W and R, and B and P if the node has them.
+
+    Returns:
+        One direction, or the forward and the backward one, each with a bias, of zeros if there is
+        no B.
+
+    Raises:
+        ValueError: if shapes do not fit or an activation is unknown.
+    """
+    attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+    reading = READING[attributes.get("direction", b"forward").decode()]
+    W, R = (np.asarray(arrays[name]) for name in ("W", "R"))
+    count, hidden_size = len(reading), R.shape[-1]
+    B = np.asarray(arrays.get("B", np.zeros((count, 8 * hidden_size), W.dtype)))
+    P = np.asarray(arrays["P"]) if "P" in arrays else None
+    for name, array, shape in (
+        ("W", W, (count, 4 * hidden_size, W.shape[-1])),
+        ("R", R, (count, 4 * hidden_size, hidden_size)),
+        ("B", B, (count, 8 * hidden_size)),
+        ("P", P, (count, 3 * hidden_size)),
+    ):
+        if array is not None and array.shape != shape:
+            raise ValueError(
+                f"{name} must have shape {shape} ({count} directions, H = {hidden_size}), "
+                f"got {array.shape}"
+            )
+    names = [each.decode() for each in attributes.get("activations", ())]
+    names = names or ["Sigmoid", "Tanh", "Tanh"] * count
+    alphas, betas = (iter(attributes.get(f"activation_{each}", ())) for each in ("alpha", "beta"))
+    activations = [_activation(each, alphas, betas) for each in names]
+    if len(activations) != 3 * count:
+        raise ValueError(f"activations must be {3 * count}, got {names}")
+    directions = []
+    for n, reverse in enumerate(reading):
+        gate, candidate, of_cell = activations[3 * n : 3 * n + 3]
+        cell = Variant(
+            peepholes=P is not None,
+            coupled=bool(attributes.get("input_forget", 0)),
+            gate_activation=gate,
+            candidate_activation=candidate,
+            cell_activation=of_cell,
+            clip_gates=attributes.get("clip"),
+        )
+        seeing = [gate for gate in cell.gates if gate in SEEING]
+        bias = B[n, : 4 * hidden_size] + B[n, 4 * hidden_size :]
+        params = VariantParams(
+            input_kernel=_ours(W[n], GATES, cell.gates).T,
+            recurrent_kernel=_ours(R[n], GATES, cell.gates).T,
+            bias=_ours(bias, GATES, cell.gates),
+            peepholes=None if P is None else _ours(P[n], SEEING, seeing).reshape(len(seeing), -1),
+        )
+        directions.append(DirectedCell(cell, params, reverse))
+    return tuple(directions)
+
+
+def to_onnx(directions: Sequence[DirectedCell]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Our cells as an ONNX LSTM: `from_onnx` undone.
+
+    Args:
+        directions: one, or a forward and a backward one of the same cell.
+
+    Returns:
+        The node's attributes, and W, R, B and, with peepholes, P.
+
+    Raises:
+        ValueError: if ONNX's LSTM has no such cell: no layer normalisation, projection, clipping
+            of the cell state.
+    """
+    cell = directions[0].cell
+    possible = Variant(cell.peepholes, cell.coupled, cell.bias, forget_bias=cell.forget_bias)
+    if cell != possible:
+        raise ValueError(f"cell must be one that ONNX's LSTM has, got {cell}")
+    reading = tuple(direction.reverse for direction in directions)
+    hidden_size = directions[0].params.recurrent_kernel.shape[0]
+    attributes: dict[str, Any] = {
+        "direction": next(name for name, each in READING.items() if each == reading),
+        "hidden_size": hidden_size,
+    }
+    if cell.coupled:
+        attributes["input_forget"] = 1
+    stacked: dict[str, list[np.ndarray]] = {}
+    for _, params, _ in directions:
+        W, R = (_theirs(np.asarray(kernel).T, cell.gates) for kernel in params[:2])
+        bias = np.zeros(W.shape[0], W.dtype)
+        if params.bias is not None:
+            bias = _theirs(np.asarray(params.bias), cell.gates)
+        arrays = {"W": W, "R": R, "B": np.concatenate([bias, np.zeros_like(bias)])}
+        if params.peepholes is not None:
+            seeing = [gate for gate in cell.gates if gate in SEEING]
+            arrays["P"] = _theirs(np.asarray(params.peepholes).reshape(-1), seeing, SEEING)
+        for name, array in arrays.items():
+            stacked.setdefault(name, []).append(array)
+    return attributes, {name: np.stack(arrays) for name, arrays in stacked.items()}
+
+
+def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> Activation:
+    """An activation with the next alpha, or alpha and beta, if it needs them."""
+    known = {each.lower(): each for each in (*ACTIVATIONS, *PARAMETRIC)}
+    found = known.get(name.lower())
+    if found is None:
+        raise ValueError(f"activations must be among {sorted(known.values())}, got {name!r}")
+    if found in ACTIVATIONS:
+        return ACTIVATIONS[found]
+    function, defaults = PARAMETRIC[found]
+    given = [next(n, default) for n, default in zip((alphas, betas), defaults, strict=False)]
+    if None in given:
+        raise ValueError(f"{found} must have activation_alpha and _beta of its own, got {given}")
+    return lambda x: function(x, *given)
+
+
+def _ours(rows: np.ndarray, theirs: Sequence[str], ours: Sequence[str]) -> Any:
+    """Rows of gates, in the order that we have them."""
+    by_gate = dict(zip(theirs, np.split(rows, len(theirs)), strict=True))
+    return np.concatenate([by_gate[gate] for gate in ours])
+
+
+def _theirs(rows: np.ndarray, ours: Sequence[str], theirs: Sequence[str] = GATES) -> np.ndarray:
+    """Rows of gates, in the order that ONNX has them; zeros for a gate that is coupled."""
+    by_gate = dict(zip(ours, np.split(rows, len(ours)), strict=True))
+    zeros = np.zeros_like(by_gate["input"])
+    return np.concatenate([by_gate.get(gate, zeros) for gate in theirs])

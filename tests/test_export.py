@@ -1,0 +1,342 @@
+"""What is exported scores texts as the run does, with nothing of ours installed."""
+
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import small
+
+import lstm_jax
+from lstm_jax import cli
+from lstm_jax.interop import export
+from lstm_jax.interop.stablehlo import classifier_to_stablehlo
+from lstm_jax.run import Run
+from lstm_jax.text import Phrases, WordTokenizer, load_corpus
+from lstm_jax.train import loop
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+
+FORMATS = ("onnx", "stablehlo")
+WORDS = small.corpus().train.texts
+ODD = [
+    *("", " \t\n ", "film", "good bad " * 40, "zzz qqq", "<pad> <start> <unk> <br>"),
+    "good<br /><br/>< BR >BAD film!!! ... \u2026 (8/10, 3.5)",
+    "don't can\u2019t it's film's 'good' plot-film",
+    "caf\u00e9 cafe\u0301 \u0130stanbul \u03a3\u0391\u03a3 \ufb01lm stra\u00dfe",
+    "\u6620\u753b \U0001f3ac \u0645\u0631\u062d\u0628\u0627 \u200b\u00a0 film\u2028film",
+    "film\x0bgood\x00bad",
+    "the film is a very slow film, a very good plot",
+]
+
+
+@cache
+def tokenizer(preset: str, size: int = 22) -> WordTokenizer:
+    return WordTokenizer.train([*WORDS, *ODD], preset=preset, vocabulary_size=size)
+
+
+def random_run(classes=2, phrases=(), model=None, size=22, **text) -> Run:
+    """A run whose weights, biases too, are drawn and not trained."""
+    text = {"tokenizer": "punctuation", "max_length": 8, **text}
+    config = replace(
+        small.CONFIG,
+        text=replace(small.CONFIG.text, phrases=phrases, **text),
+        model=replace(small.CONFIG.model, hidden_size=5, **(model or {})),
+    )
+    words = tokenizer(config.text.tokenizer, size)
+    found = None
+    if phrases:
+        sequences = words.encode_batch([*WORDS, *ODD])
+        found = Phrases.find(sequences, words.vocabulary_size, phrases)
+        assert all(len(codes) > 5 for codes in found.codes)
+    names = ("no", "yes", *(f"class {n}" for n in range(2, classes)))
+    empty = Run(Path(), config, names, words, {}, 0.4, found)
+    shapes = jax.eval_shape(empty._init)
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda s: rng.normal(size=s.shape).astype(np.float32), shapes)
+    run = Run(Path(), config, names, words, params, 0.4, found)
+    # Probabilities near 0 and 1 would say little.
+    params["head"]["bias"] -= run.temperature * run.logits(ODD).mean(axis=0)
+    return Run(Path(), config, names, words, params, run.temperature, found)
+
+
+def score(run: Run, folder: Path, format: export.Format, texts=ODD):
+    """What the exported script says of texts, in this process."""
+    folder.mkdir(exist_ok=True)
+    export.write_folder(run, folder, format)
+    return runpy.run_path(str(folder / "score.py"))["score"](list(texts))
+
+
+def check(run: Run, folder: Path, format: export.Format, texts=ODD):
+    expected = run.predict(texts)
+    assert expected.std(axis=0).max() > 0.005, "a test on which all texts are alike"
+    np.testing.assert_allclose(score(run, folder, format, texts), expected, atol=1e-5)
+
+
+def check_lengths(run: Run, model):
+    """A model on tokens [B, T] of all lengths from 0 to T, whatever stands in the padding."""
+    rng = np.random.default_rng(0)
+    logits = jax.jit(lambda *batch: run.model.apply({"params": run.params}, *batch))
+    for time in (1, 9):
+        lengths = np.arange(time + 1, dtype=np.int32)
+        shape = (len(lengths), time)
+        tokens = rng.integers(0, run.tokenizer.vocabulary_size, shape).astype(np.int32)
+        z = np.asarray(logits(tokens, lengths), np.float64) / run.temperature
+        if run.model.outputs == 1:
+            z = np.concatenate([-z / 2, z / 2], axis=-1)  # softmax of these two is the sigmoid of z
+        expected = np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True)
+        np.testing.assert_allclose(model(tokens, lengths), expected, atol=1e-6)
+
+
+def load_model(folder: Path, format: export.Format):
+    """The model of a folder as a function of tokens and lengths."""
+    if format == "onnx":
+        session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+        return lambda t, n: session.run(None, {"tokens": t, "lengths": n})[0]
+    blob = (folder / "model.stablehlo").read_bytes()
+    return jax.jit(jax.export.deserialize(bytearray(blob)).call)
+
+
+TEXT_SETTINGS = [
+    {"tokenizer": preset, "truncate": truncate, "pad": pad}
+    for preset in ("keras", "punctuation")
+    for truncate in ("front", "back", "middle")
+    for pad in ("front", "back")
+]
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
+@pytest.mark.parametrize("pooling", ["last", "max", "mean", "max_mean", "attention"])
+def test_onnx_scores_as_the_run_does(pooling, direction, layers, tmp_path):
+    model = {"pooling": pooling, "direction": direction, "layers": layers}
+    for text in TEXT_SETTINGS:  # all with one compiled program: its sizes are the same
+        run = random_run(model=model, **text)
+        check(run, tmp_path, "onnx")
+    check_lengths(run, load_model(tmp_path, "onnx"))
+
+
+@pytest.mark.parametrize("merge", ["sum", "mean", "mul"])
+@pytest.mark.parametrize("pooling", ["last", "max_mean"])
+def test_onnx_merges_directions(merge, pooling, tmp_path):
+    run = random_run(model={"merge": merge, "pooling": pooling, "layers": 2})
+    check(run, tmp_path, "onnx")
+    check_lengths(run, load_model(tmp_path, "onnx"))
+
+
+@pytest.mark.parametrize("cell", ["peephole", "coupled", "no_bias"])
+def test_onnx_has_these_cells(cell, tmp_path):
+    run = random_run(model={"cell": cell, "layers": 2})
+    check(run, tmp_path, "onnx")
+    check_lengths(run, load_model(tmp_path, "onnx"))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [({"cell": "layer_norm"}, "normalise=True"), ({"zoneout": (0.1, 0.0)}, "zoneout must be 0")],
+    ids=str,
+)
+def test_onnx_refuses_what_it_cannot_say(model, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        export.export_run(random_run(model=model), tmp_path / "out", "onnx")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        ({"pooling": "last", "direction": "backward", "recurrent_dropout": 0.2}, TEXT_SETTINGS[2]),
+        ({"pooling": "max", "direction": "forward", "chunk_size": 3}, TEXT_SETTINGS[3]),
+        ({"pooling": "mean", "merge": "mul", "implementation": "scan"}, TEXT_SETTINGS[5]),
+        ({"pooling": "attention", "cell": "layer_norm", "layers": 2}, TEXT_SETTINGS[6]),
+        ({"pooling": "max_mean", "cell": "coupled", "zoneout": (0.1, 0.2)}, TEXT_SETTINGS[11]),
+    ],
+    ids=lambda settings: settings.get("pooling", settings.get("pad")),
+)
+def test_stablehlo_scores_as_the_run_does(model, text, tmp_path):
+    run = random_run(model=model, **text)
+    check(run, tmp_path, "stablehlo")
+    check_lengths(run, load_model(tmp_path, "stablehlo"))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("pad", ["front", "back"])
+def test_phrases_and_many_classes(format, pad, tmp_path):
+    run = random_run(classes=5, phrases=(40, 30, 20), size=15, pad=pad)
+    check(run, tmp_path, format)
+    check_lengths(run, load_model(tmp_path, format))
+    without = Run(
+        Path(), run.config, run.class_names, run.tokenizer, run.params, run.temperature, None
+    )
+    assert np.abs(without.predict(ODD) - run.predict(ODD)).max() > 0.01, "phrases do nothing"
+
+
+def test_stablehlo_calls_nothing_of_ours_on_any_platform():
+    program = jax.export.deserialize(bytearray(classifier_to_stablehlo(random_run())))
+    assert program.platforms == ("cpu", "cuda", "tpu")
+    assert set(re.findall(r"custom_call @(\w+)", program.mlir_module())) <= {"shape_assertion"}
+
+
+def test_onnx_says_what_its_classes_are_and_how_texts_are_cut(tmp_path):
+    run = random_run(classes=3, truncate="middle")
+    score(run, tmp_path, "onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    described = session.get_modelmeta().custom_metadata_map
+    assert json.loads(described.pop("class_names")) == list(run.class_names)
+    assert described == {"max_length": "8", "truncate": "middle", "pad": "back"}
+
+
+@pytest.mark.parametrize(("format", "needed"), [("onnx", "onnxruntime"), ("stablehlo", "jax")])
+def test_the_script_imports_nothing_of_ours(format, needed, tmp_path):
+    run = random_run()
+    export.write_folder(run, tmp_path, format)
+    program = (
+        "import runpy, sys; runpy.run_path('score.py', run_name='__main__');"
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-W", "error", "-c", program, *ODD[2:4]],
+        cwd=tmp_path,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *lines, modules = done.stdout.splitlines()
+    found = [list(json.loads(line).values()) for line in lines]
+    np.testing.assert_allclose(found, run.predict(ODD[2:4]), atol=1e-5)
+    loaded = set(modules.split())
+    assert needed in loaded
+    assert not loaded & ({"lstm_jax", "flax", "optax", "jax", "onnx"} - {needed})
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_names_of_classes_are_data_and_not_code(format, tmp_path):
+    names = ('"); import os; ("', "it's {x} \\", "\u00fcn\u00ef\n")
+    run = random_run(classes=3)
+    run.class_names = names
+    export.write_folder(run, tmp_path, format)
+    command = [sys.executable, "-I", str(tmp_path / "score.py"), "film"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert tuple(json.loads(done.stdout)) == names
+
+
+def test_a_run_in_bfloat16_is_exported_in_float32(tmp_path):
+    run = random_run()
+    texts = export.typical_texts(run)
+    expected = run.predict(texts)
+    model = replace(run.config.model, precision="bfloat16")
+    run.config = replace(run.config, model=model)
+    run.model = run.model.clone(config=model)
+    proof = export.export_run(run, tmp_path, "onnx")
+    np.testing.assert_allclose(proof.script, expected, atol=1e-5)
+
+
+# The command.
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A trained run with phrases."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    config = replace(
+        small.CONFIG,
+        text=replace(small.CONFIG.text, phrases=(40, 20)),
+        train=replace(small.CONFIG.train, epochs=2, buckets=1),
+    )
+    loop.train(config, small.corpus(), folder, command="test")
+    return folder
+
+
+def command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["lstm_jax", *map(str, arguments)])
+    cli.main()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_command_proves_what_it_exports(format, trained, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "new" / "out"
+    command(monkeypatch, "export", trained, out, "--format", format)
+    printed = capsys.readouterr().out
+    assert float(printed.split("largest difference over all classes: ")[1].split()[0]) < 1e-5
+    rows = re.findall(r"class \d\D+(0\.\d{6})\D+(0\.\d{6})", printed)
+    assert len(rows) == 6
+    np.testing.assert_allclose(*np.array(rows, float).T, atol=2e-6)
+    assert {path.name for path in out.iterdir()} == {
+        *(f"model.{format}", "tokenizer.json", "score.py")
+    }
+    texts = small.corpus().train.texts[:5]
+    expected = lstm_jax.load(trained).predict(texts)
+    np.testing.assert_allclose(export.run_script(out, texts), expected, atol=1e-5)
+
+
+def test_a_folder_that_holds_something_is_left_alone(trained, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(SystemExit) as stopped:
+        command(monkeypatch, "export", trained, tmp_path)
+    assert stopped.value.code == 2
+    assert "folder must be new or empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_model_that_differs_is_not_left_behind(trained, tmp_path, monkeypatch):
+    model = export._model
+
+    def warmer(run, format):
+        run.temperature *= 1.01
+        return model(run, format)
+
+    def exported():
+        run = lstm_jax.load(trained)
+        expected = run.predict(export.typical_texts(run))
+        monkeypatch.setattr(Run, "predict", lambda self, texts: expected)
+        return export.export_run(run, tmp_path / "out", "onnx")
+
+    monkeypatch.setattr(export, "_model", warmer)
+    with pytest.raises(RuntimeError, match="must be at most"):
+        exported()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_script_that_fails_is_not_left_behind(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "SCRIPT", "import nothing_of_that_name")
+    with pytest.raises(RuntimeError, match="nothing_of_that_name"):
+        export.export_run(lstm_jax.load(trained), tmp_path / "out", "onnx")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_package_is_named_with_what_installs_it(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(export, "find_spec", lambda package: None)
+    with pytest.raises(SystemExit) as stopped:
+        command(monkeypatch, "export", trained, tmp_path / "out")
+    assert stopped.value.code == 2
+    assert "needs the package onnx: pip install 'lstm_jax[interop]'" in capsys.readouterr().err
+
+
+@pytest.mark.real_data
+def test_1000_real_reviews_are_scored_as_by_the_run(tmp_path):
+    corpus = load_corpus("imdb")
+    assert corpus.test is not None
+    config = replace(
+        small.CONFIG,
+        text=replace(small.CONFIG.text, max_length=400, truncate="middle"),
+        model=replace(small.CONFIG.model, embedding_size=32, hidden_size=32, layers=2),
+    )
+    some = corpus.train.texts[::10]
+    words = WordTokenizer.train(some, preset="punctuation", vocabulary_size=8_000)
+    phrases = Phrases.find(words.encode_batch(some), words.vocabulary_size, (10_000, 5_000))
+    run = Run(tmp_path, config, corpus.class_names, words, {}, 1.0, phrases)
+    shapes = jax.eval_shape(run._init)
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda s: rng.normal(0, 0.3, s.shape).astype(np.float32), shapes)
+    run = Run(tmp_path, config, corpus.class_names, words, params, 1.3, phrases)
+    check(run, tmp_path / "onnx", "onnx", corpus.test.texts[::25])
