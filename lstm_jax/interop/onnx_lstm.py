@@ -69,11 +69,8 @@ PARAMETRIC: dict[str, tuple[Any, tuple[float | None, ...]]] = {
 class DirectedCell(NamedTuple):
     """A cell, its weights, and which way it reads; a plain LSTM is the cell `Variant()`.
 
-    Example:
-        >>> (forward,) = read_onnx("model.onnx", "the LSTM's name")
-        >>> state = forward.cell.initial_state(forward.params, batch_size)
-        >>> scan_cell(forward.cell, forward.params, inputs, state, reverse=forward.reverse)
-        >>> lstm(LSTMParams(*forward.params[:3]), inputs)  # the same, faster, if it is plain
+    `scan_cell(cell, params, inputs, cell.initial_state(params, batch_size), reverse=reverse)` runs
+    it; a plain LSTM is run faster by `lstm(LSTMParams(*params[:3]), inputs, reverse=reverse)`.
     """
 
     cell: Variant
