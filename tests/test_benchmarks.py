@@ -102,3 +102,15 @@ def test_the_sizes_that_are_timed_give_the_same_on_every_implementation(name):
             scale = np.abs(expected).max()
             for found in results[1:]:
                 np.testing.assert_allclose(found[key], expected, atol=1e-4 * scale)
+
+
+@pytest.mark.slow
+def test_what_is_timed_of_training_and_prediction_runs(tmp_path):
+    """On the built-in corpus, with our own library; the peers follow the same files."""
+    from benchmarks.data import prepare
+    from benchmarks.peers import lstm_jax as peer
+
+    prepare(str(tmp_path), "builtin")
+    for lengths in (False, True):
+        run = peer.training(str(tmp_path), batch_size=2, steps=2, lengths=lengths)
+        assert np.isfinite(run()["logits"]).all()

@@ -31,7 +31,8 @@ FLOORS = [
         "train.language_model",
         "train.loop",
     ),
-    *("run", "interop.onnx_lstm", "interop.onnx", "interop.stablehlo", "interop.export", "interop"),
+    *("run", "interop.weights", "interop.flax", "interop.keras", "interop.torch"),
+    *("interop.onnx_lstm", "interop.onnx", "interop.stablehlo", "interop.export", "interop"),
     *("cli", "__main__"),
 ]
 FREE = {"text", "shapes"}  # stand on the ground: they import nothing of ours

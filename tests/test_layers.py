@@ -90,6 +90,18 @@ def test_token_dropout_drops_whole_tokens_and_only_in_training():
     )
 
 
+def test_variational_dropout_drops_the_same_features_of_every_token():
+    tokens = jnp.arange(400).reshape(4, 100) % 10
+    for variational in (True, False):
+        layer = TokenEmbedding(10, 64, scale=1.0, feature_dropout=0.5, variational=variational)
+        variables = layer.init(jax.random.key(0), tokens)
+        key = {"dropout": jax.random.key(1)}
+        dropped = np.asarray(layer.apply(variables, tokens, train=True, rngs=key)) == 0
+        assert dropped.mean() == pytest.approx(0.5, abs=0.1)
+        assert (dropped == dropped[:, :1]).all() == variational
+        assert (dropped[0] != dropped[1]).any(), "each sequence draws for itself"
+
+
 def test_stack_of_two_is_one_layer_on_the_other(inputs):
     stack = LSTMStack(2, partial(LSTMLayer, 5, "bidirectional"), dropout=0.5)
     variables = stack.init(jax.random.key(0), inputs, LENGTHS)

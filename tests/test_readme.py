@@ -4,12 +4,14 @@ import doctest
 import json
 import re
 import statistics
+import sys
 from pathlib import Path
 
 import pytest
 
+import lstm_jax
 from benchmarks import report
-from lstm_jax import lstm as lstm_function
+from lstm_jax import Variant, gates_of_outputs, lstm
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -17,24 +19,33 @@ RECORDS = sorted((ROOT / "experiments" / "results").glob("*.json"))
 
 
 def test_the_ten_lines_run():
-    code = re.findall(r"```python\n(.*?)```", README, re.S)[0]
+    ten_lines, family, *_ = re.findall(r"```python\n(.*?)```", README, re.S)
     names: dict = {}
-    exec(code, names)
+    exec(ten_lines, names)
     assert names["outputs"].shape == (8, 500, 100)
     assert names["gates"].forget.shape == (8, 100)
     assert names["gradients"].recurrent_kernel.shape == (100, 400)
+    exec(family, names)
+    assert names["outputs"].shape == (8, 500, 32)
+    assert names["state"].cell.shape == (8, 100)
 
 
-def test_examples_in_docstrings_are_right():
-    names = {"lstm": lstm_function, **lstm_function.__globals__}
-    from lstm_jax import init_lstm
-
-    tests = doctest.DocTestFinder().find(
-        lstm_function, "lstm", globs=names | {"init_lstm": init_lstm}
-    )
+@pytest.mark.parametrize("example", [lstm, gates_of_outputs, Variant], ids=lambda e: e.__name__)
+def test_examples_in_docstrings_are_right(example):
+    names = {**vars(lstm_jax), **vars(sys.modules[example.__module__])}
+    tests = doctest.DocTestFinder(recurse=False).find(example, globs=names)
     assert sum(len(test.examples) for test in tests) > 0
     for test in tests:
         assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_tests_named_in_the_table_of_features_exist():
+    page = (ROOT / "docs" / "features.md").read_text()
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", page)
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+    assert len(named) >= len(rows) - 2  # but for the heading and the kernel that there is not
+    for file, test in named:
+        assert f"\ndef {test}(" in (ROOT / "tests" / file).read_text(), f"{file}::{test}"
 
 
 def test_files_named_in_the_readme_exist():

@@ -309,3 +309,15 @@ def test_the_temperature_is_kept_with_the_run(finished):
         run.logits(texts), raw.logits(texts) / result["validation_temperature"], rtol=1e-5
     )
     assert run.evaluate(small.corpus().test).loss == pytest.approx(result["test_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("cell", ["peephole", "coupled", "layer_norm", "no_bias"])
+def test_a_run_of_another_cell_learns_and_is_the_same_when_opened_again(cell, tmp_path):
+    model = replace(small.CONFIG.model, cell=cell, zoneout=(0.1, 0.1), weight_dropout=0.1)
+    config = replace(small.CONFIG, model=model)
+    result = loop.train(config, small.corpus(), tmp_path / "run", command="", console=QUIET)
+    assert result["test_accuracy"] > 0.7  # of two classes
+    run = lstm_jax.load(tmp_path / "run")
+    measured = run.evaluate(small.corpus().test)
+    assert measured.accuracy == pytest.approx(result["test_accuracy"])
+    assert measured.loss == pytest.approx(result["test_loss"], rel=1e-5)

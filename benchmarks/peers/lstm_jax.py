@@ -97,10 +97,10 @@ def training(folder: str, batch_size: int, steps: int, lengths: bool) -> Run:
         seed=0,
     )
     model = TextClassifier(config.model, len(data.words))
-    optimizer = make_optimizer(config.optimizer, 1)
+    objective, optimizer = Classification(model), make_optimizer(config.optimizer, 1)
 
     def start() -> TrainState:
-        state = init_state(Classification(model), optimizer, 0, keep_ema=False, keep_best=False)
+        state = init_state(objective, optimizer, 0, keep_ema=False, keep_best=False)
         return state._replace(params=_classifier_params(data.weights))
 
     rows = data.padded()[:64]
@@ -110,15 +110,14 @@ def training(folder: str, batch_size: int, steps: int, lengths: bool) -> Run:
         sizes = np.full(shape[0], shape[1], np.int32)
         labels, weights = np.zeros(shape[0], np.int32), np.ones(shape[0], np.float32)
         batch = Batch(np.zeros(shape, np.int32), sizes, labels, weights, labels)
-        state, _ = train_step(Classification(model), optimizer, 0.0, state, batch)
+        state, _ = train_step(objective, optimizer, 0.0, state, batch)
     state = start()
 
     def run():
         nonlocal state
         for _ in range(steps):
-            state, _ = train_step(
-                model, optimizer, config.train, state, jax.device_put(next(batches))
-            )
+            batch = jax.device_put(next(batches))
+            state, _ = train_step(objective, optimizer, 0.0, state, batch)
         jax.block_until_ready(state)
         return {"logits": logits}
 
@@ -127,16 +126,16 @@ def training(folder: str, batch_size: int, steps: int, lengths: bool) -> Run:
 
 def vocabulary(size: int) -> Run:
     """One step of training the article's model with a vocabulary of another size."""
-    model = TextClassifier(ARTICLE.model, size)
+    objective = Classification(TextClassifier(ARTICLE.model, size))
     optimizer = make_optimizer(ARTICLE.optimizer, 1)
-    state = init_state(Classification(model), optimizer, 0, keep_ema=False, keep_best=False)
+    state = init_state(objective, optimizer, 0, keep_ema=False, keep_best=False)
     tokens = np.random.default_rng(0).integers(0, size, (32, 100), np.int32)
     ones = np.ones(32, np.int32)
     batch = jax.device_put(Batch(tokens, 100 * ones, ones, np.ones(32, np.float32), ones))
 
     def run():
         nonlocal state
-        state, _ = train_step(Classification(model), optimizer, 0.0, state, batch)
+        state, _ = train_step(objective, optimizer, 0.0, state, batch)
         jax.block_until_ready(state)
         return {}
 
