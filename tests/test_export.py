@@ -171,7 +171,7 @@ def test_stablehlo_scores_as_the_run_does(model, text, tmp_path):
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("pad", ["front", "back"])
 def test_phrases_and_many_classes(format, pad, tmp_path):
-    run = random_run(classes=5, phrases=(40, 30, 20), size=15, pad=pad)
+    run = random_run(classes=5, phrases=(200, 60, 20), size=15, pad=pad)
     check(run, tmp_path, format)
     check_lengths(run, load_model(tmp_path, format))
     without = Run(

@@ -234,8 +234,12 @@ def test_what_cannot_be_read_is_refused_by_name(rng):
     node, short = model.graph.node[0], np.zeros((1, 19, 3), np.float32)
     weights: VariantParams = read_onnx(model)[0].params
     recurrent = np.zeros((1, 20, weights.recurrent_kernel.shape[0]), np.float32)
-    with pytest.raises(ValueError, match=r"W must have shape \(1, 20, 3\)"):
+    with pytest.raises(ValueError, match=r"W of an ONNX LSTM must have shape \(N, 4H, D\)"):
         from_onnx(node, {"W": short, "R": recurrent})
+    with pytest.raises(ValueError, match="W must be of 1 directions"):
+        from_onnx(node, {"W": np.zeros((2, 20, 3), np.float32), "R": recurrent.repeat(2, 0)})
+    with pytest.raises(ValueError, match=r"missing: \['R'\]"):
+        from_onnx(node, {"W": short})
     del model.graph.initializer[:]
     with pytest.raises(ValueError, match="W must be a constant of the model"):
         read_onnx(model)

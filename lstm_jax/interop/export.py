@@ -53,7 +53,8 @@ if __name__ == "__main__":
 ROWS = {
     "back": """\
     lengths = np.array([len(row) for row in ids], np.int32)
-    tokens = np.array([row + [0] * (lengths.max() - len(row)) for row in ids], np.int32)""",
+    width = {width}
+    tokens = np.array([row + [0] * (width - len(row)) for row in ids], np.int32)""",
     "front": """\
     lengths = np.full(len(ids), HEAD + TAIL, np.int32)
     tokens = np.array([[0] * (HEAD + TAIL - len(row)) + row for row in ids], np.int32)""",
@@ -67,6 +68,7 @@ class _Recipe(NamedTuple):
     file: str
     package: str
     model: str
+    width: str
     probabilities: str
 
 
@@ -76,6 +78,7 @@ RECIPES: dict[str, _Recipe] = {
         "model.onnx",
         "onnxruntime",
         'onnxruntime.InferenceSession(str(FOLDER / "model.onnx"))',
+        "lengths.max()",
         'model.run(None, {"tokens": tokens, "lengths": lengths})[0]',
     ),
     "stablehlo": _Recipe(
@@ -84,6 +87,7 @@ RECIPES: dict[str, _Recipe] = {
         "jax, jax.export",
         "jax.jit("
         'jax.export.deserialize(bytearray((FOLDER / "model.stablehlo").read_bytes())).call)',
+        "2 ** int(lengths.max() - 1).bit_length()  # few widths: each is compiled once",
         "model(tokens, lengths)",
     ),
 }
@@ -159,7 +163,7 @@ def write_folder(run: Run, folder: Path, format: Format) -> None:
         head=head,
         tail=tail,
         model=recipe.model,
-        rows=ROWS[run.config.text.pad],
+        rows=ROWS[run.config.text.pad].format(width=recipe.width),
         probabilities=recipe.probabilities,
     )
     (folder / "score.py").write_text(script, encoding="ascii")

@@ -1,9 +1,9 @@
 """The weights of ONNX's LSTM operator, as cells of `lstm_jax.variants` and back.
 
 Its gates stand in the order i, o, f, c, where c is our candidate g. Its kernels are transposed ones
-of ours, its two biases are always summed, and directions are stacked along the first axis.
+of ours, its two biases are always summed, and directions stand along the first axis.
 
-    W [directions, 4H, D]    R [directions, 4H, H]    B [directions, 8H]    P [directions, 3H]
+    W [N, 4H, D]    R [N, 4H, H]    B [N, 8H]    P [N, 3H]    for N directions
 
 Its `clip` bounds what enters the gates and the candidate, as onnxruntime has it.
 
@@ -22,12 +22,14 @@ import onnx
 from jax import Array
 from onnx import numpy_helper
 
+from lstm_jax.interop.weights import checked
 from lstm_jax.variants import Activation, Variant, VariantParams
 
 GATES = ("input", "output", "forget", "candidate")  # the order i, o, f, c of W, R and B
 SEEING = GATES[:3]  # the order of the peepholes P
 READING = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
+SHAPES = {"W": ("N", "4H", "D"), "R": ("N", "4H", "H"), "B": ("N", "8H"), "P": ("N", "3H")}
 
 ACTIVATIONS: dict[str, Activation] = {
     "Relu": jax.nn.relu,
@@ -69,11 +71,8 @@ PARAMETRIC: dict[str, tuple[Any, tuple[float | None, ...]]] = {
 class DirectedCell(NamedTuple):
     """A cell, its weights, and which way it reads; a plain LSTM is the cell `Variant()`.
 
-    Example:
-        >>> (forward,) = read_onnx("model.onnx", "the LSTM's name")
-        >>> state = forward.cell.initial_state(forward.params, batch_size)
-        >>> scan_cell(forward.cell, forward.params, inputs, state, reverse=forward.reverse)
-        >>> lstm(LSTMParams(*forward.params[:3]), inputs)  # the same, faster, if it is plain
+    `scan_cell(cell, params, inputs, cell.initial_state(params, batch_size), reverse=reverse)` runs
+    it; a plain LSTM is run faster by `lstm(LSTMParams(*params[:3]), inputs, reverse=reverse)`.
     """
 
     cell: Variant
@@ -107,7 +106,7 @@ def read_onnx(
     constants = {constant.name: constant for constant in model.graph.initializer}
     arrays = {}
     for kind, source in zip(INPUTS, chosen[0].input, strict=False):
-        if kind in ("W", "R", "B", "P") and source:
+        if kind in SHAPES and source:
             if source not in constants:
                 raise ValueError(f"{kind} must be a constant of the model, got {source!r}")
             arrays[kind] = numpy_helper.to_array(constants[source])
@@ -132,21 +131,14 @@ def from_onnx(node: onnx.NodeProto, arrays: Mapping[str, Any]) -> tuple[Directed
     """
     attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
     reading = READING[attributes.get("direction", b"forward").decode()]
-    W, R = (np.asarray(arrays[name]) for name in ("W", "R"))
-    count, hidden_size = len(reading), R.shape[-1]
-    B = np.asarray(arrays.get("B", np.zeros((count, 8 * hidden_size), W.dtype)))
-    P = np.asarray(arrays["P"]) if "P" in arrays else None
-    for name, array, shape in (
-        ("W", W, (count, 4 * hidden_size, W.shape[-1])),
-        ("R", R, (count, 4 * hidden_size, hidden_size)),
-        ("B", B, (count, 8 * hidden_size)),
-        ("P", P, (count, 3 * hidden_size)),
-    ):
-        if array is not None and array.shape != shape:
-            raise ValueError(
-                f"{name} must have shape {shape} ({count} directions, H = {hidden_size}), "
-                f"got {array.shape}"
-            )
+    count = len(reading)
+    there = {name: axes for name, axes in SHAPES.items() if name in arrays or name in ("W", "R")}
+    own = {name: arrays[name] for name in there if name in arrays}
+    own = checked(own, there, "an ONNX LSTM")
+    W, R, P = own["W"], own["R"], own.get("P")
+    if len(W) != count:
+        raise ValueError(f"W must be of {count} directions, as the node says, got {len(W)}")
+    B = own.get("B", np.zeros((count, 2 * W.shape[1]), W.dtype))
     names = [each.decode() for each in attributes.get("activations", ())]
     names = names or ["Sigmoid", "Tanh", "Tanh"] * count
     alphas, betas = (iter(attributes.get(f"activation_{each}", ())) for each in ("alpha", "beta"))
@@ -165,11 +157,11 @@ def from_onnx(node: onnx.NodeProto, arrays: Mapping[str, Any]) -> tuple[Directed
             clip_gates=attributes.get("clip"),
         )
         seeing = [gate for gate in cell.gates if gate in SEEING]
-        bias = B[n, : 4 * hidden_size] + B[n, 4 * hidden_size :]
+        of_inputs, of_hidden = np.split(B[n], 2)
         params = VariantParams(
             input_kernel=_ours(W[n], GATES, cell.gates).T,
             recurrent_kernel=_ours(R[n], GATES, cell.gates).T,
-            bias=_ours(bias, GATES, cell.gates),
+            bias=_ours(of_inputs + of_hidden, GATES, cell.gates),
             peepholes=None if P is None else _ours(P[n], SEEING, seeing).reshape(len(seeing), -1),
         )
         directions.append(DirectedCell(cell, params, reverse))
