@@ -73,12 +73,6 @@ def test_numbers_are_those_of_the_phrases_that_end_there(rng, xp):
         assert sorted_phrases(phrases)[two[at]] == tuple(tokens[0, at - 1 : at + 1])
 
 
-def test_none_are_found_where_there_are_none():
-    phrases = Phrases.find([np.array([1, 2, 3])], 5, [4, 4])
-    numbers = phrases.numbers(np.array([[1, 2, 3]]))
-    assert [found.tolist() for found in numbers] == [[[0, 0, 0]], [[0, 0, 0]]]
-
-
 def test_too_many_to_number_are_refused():
     with pytest.raises(ValueError, match="phrases: 50000 with a vocabulary of 50000"):
         Phrases.find(TEXTS, 50_000, [10])
@@ -105,3 +99,15 @@ def test_a_run_keeps_its_phrases(tmp_path):
     run = lstm_jax.load(tmp_path / "run")
     assert 0 < len(run.model.phrases.codes[0]) <= 30
     assert run.evaluate(corpus.test).loss == pytest.approx(result["test_loss"], abs=1e-5)
+
+
+def test_lengths_without_phrases_are_left_out():
+    texts = [np.array([3, 4, 5]), np.array([6, 3, 4]), np.array([5, 4, 3])]
+    found = Phrases.find(texts, 7, (10, 10, 10))
+    assert [len(codes) for codes in found.codes] == [1], "3 4 stands in two texts, no longer one"
+    nothing = Phrases.find([np.array([3, 4]), np.array([4, 3])], 7, (10, 10))
+    assert nothing.codes == ()
+    layer = TokenEmbedding(7, 4, phrases=nothing)
+    embeddings, variables = layer.init_with_output(jax.random.key(0), jnp.array([[3, 4, 5]]))
+    assert embeddings.shape == (1, 3, 4)
+    assert set(variables["params"]) == {"table"}

@@ -47,7 +47,7 @@ class Phrases:
             sequences: the ids of each text, `[length]` each.
             vocabulary_size: V.
             sizes: how many phrases of two tokens to keep, of three, ...; those that only one text
-                has are not kept.
+                has are not kept, and lengths of which there are none are left out.
 
         Returns:
             The phrases.
@@ -75,7 +75,10 @@ class Phrases:
             once = np.unique(codes * len(sequences) + text[there]) // len(sequences)
             codes, texts = np.unique(once, return_counts=True)
             kept = np.argsort(-texts, kind="stable")[:size]
-            found = cls(vocabulary_size, [*found.codes, np.sort(codes[kept[texts[kept] > 1]])])
+            kept = kept[texts[kept] > 1]
+            if len(kept) == 0:  # then there are no longer ones either
+                break
+            found = cls(vocabulary_size, [*found.codes, np.sort(codes[kept])])
         return found
 
     def numbers(self, tokens: Any, xp: Any = np) -> list[Any]:
