@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -289,3 +290,12 @@ def test_what_cannot_be_run_is_refused():
         memory.run(Study("copying"))
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         memory.run(Study("reber", settings=replace(SETTINGS, batch_size=0)))
+
+
+def test_the_table_in_the_documentation_is_the_record():
+    root = Path(memory.__file__).parents[1]
+    record = json.loads((root / "experiments" / "results" / "memory.json").read_text())
+    page = (root / "docs" / "memory.md").read_text()
+    assert record["command"] in page
+    for row in memory.rows(record["tasks"]):
+        assert f"| {' | '.join(row)} |" in page
