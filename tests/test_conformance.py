@@ -13,10 +13,10 @@ import pytest
 from flax.linen.recurrent import flip_sequences
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lstm_jax.interop.flax import from_flax
 
 import lstm_jax
 from lstm_jax import LSTMParams, LSTMState, init_lstm, lstm
+from lstm_jax.interop.flax import from_flax
 
 IMPLEMENTATIONS = [
     name
