@@ -38,5 +38,6 @@ Embeddings: TypeAlias = Float[Array, "B T E"]
 Encodings: TypeAlias = Float[Array, "B T F"]
 Features: TypeAlias = Float[Array, "B F"]
 Logits: TypeAlias = Float[Array, "B C"]
+Labels: TypeAlias = Int[Array, "B"]
 
 Params: TypeAlias = Any  # a pytree of arrays, as Flax makes it

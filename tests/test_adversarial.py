@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import small
 
-from lstm_jax.text import Batch
+from lstm_jax.text import UNLABELLED, Batch
 from lstm_jax.train.adversarial import perturbation
 from lstm_jax.train.config import OptimizerConfig
-from lstm_jax.train.objective import Classification, TextClassifier, example_losses
+from lstm_jax.train.objective import Classification, TextClassifier, cross_entropy, smoothed_labels
 from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.step import init_state, train_step
 
@@ -31,7 +31,7 @@ def batch(rng):
 def losses(classifier, params, embeddings, batch):
     variables = {"params": params}
     logits = classifier.apply(variables, embeddings, batch.lengths, method="classify")
-    return example_losses(logits, batch.labels)
+    return cross_entropy(logits, smoothed_labels(batch.labels, logits.shape[-1], 0.0))
 
 
 def embeddings_of(classifier, params, batch):
@@ -91,3 +91,42 @@ def test_the_step_follows_the_mean_of_both_losses(classifier, batch):
     ):
         clear = np.abs(slope) > 1e-6
         assert (np.sign(old - new)[clear] == np.sign(slope)[clear]).all()
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_texts_without_labels_are_to_be_decided_and_to_stay_so_when_moved(rng, batch, classes):
+    """Their entropy, and the divergence from what was said of them before words moved."""
+    model = TextClassifier(small.replace_dropout(small.CONFIG.model), 20, classes)
+    objective = Classification(model, adversarial=0.2)
+    labelled = np.array([True, False, True, True, False, False])
+    labels = np.where(labelled, rng.integers(0, classes, 6), UNLABELLED).astype(np.int32)
+    batch = batch._replace(labels=labels)
+    params = objective.init(jax.random.key(1))
+
+    def log_chances(params, x):
+        logits = model.apply({"params": params}, x, batch.lengths, method="classify")
+        if classes == 2:
+            return jax.nn.log_sigmoid(jnp.concatenate([-logits, logits], 1))
+        return jax.nn.log_softmax(logits)
+
+    def rows(params, x, taught=None):
+        found = log_chances(params, x)
+        own = jnp.exp(found if taught is None else taught)
+        return jnp.where(labelled, -found[np.arange(6), labels], -(own * found).sum(1))
+
+    x = embeddings_of(model, params, batch)
+    taught = log_chances(params, x)
+    slope = jax.grad(lambda x: rows(params, x).sum())(x)
+    moved = x + perturbation(x, slope, batch.lengths, 0.2) - x
+
+    def loss(params):
+        x = embeddings_of(model, params, batch)
+        return (rows(params, x).mean() + rows(params, x + moved, taught).mean()) / 2
+
+    expected = jax.grad(loss)(params)
+    (value, totals), found = objective.gradient(params, batch, jax.random.key(0))
+    for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-6)
+    assert float(value) == pytest.approx(float(rows(params, x).mean()), rel=1e-5)
+    assert float(totals.examples) == 3
+    assert float(totals.loss) == pytest.approx(float(rows(params, x)[labelled].sum()), rel=1e-5)

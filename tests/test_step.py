@@ -13,7 +13,12 @@ from lstm_jax.classifier import TextClassifier
 from lstm_jax.text import Batch
 from lstm_jax.train.config import OptimizerConfig
 from lstm_jax.train.metrics import probabilities
-from lstm_jax.train.objective import Classification, example_losses, predicted_labels
+from lstm_jax.train.objective import (
+    Classification,
+    cross_entropy,
+    predicted_labels,
+    smoothed_labels,
+)
 from lstm_jax.train.optimizer import make_optimizer, make_schedule
 from lstm_jax.train.step import init_state, train_step
 
@@ -81,12 +86,32 @@ def test_schedule_rises_then_falls_to_zero():
     assert float(schedule(100)) == pytest.approx(0, abs=1e-9)
 
 
+def example_losses(logits, labels, smoothing=0.0):
+    return cross_entropy(logits, smoothed_labels(labels, logits.shape[-1], smoothing))
+
+
 def test_binary_and_softmax_losses_agree(rng):
     logits, labels = rng.normal(size=(5, 1)), rng.integers(0, 2, 5)
     two = np.concatenate([np.zeros((5, 1)), logits], 1)
     binary, softmax = (example_losses(jnp.asarray(x), labels) for x in (logits, two))
     np.testing.assert_allclose(binary, softmax, rtol=1e-5)
     np.testing.assert_array_equal(*(predicted_labels(jnp.asarray(x)) for x in (logits, two)))
+
+
+def test_the_encoder_learns_at_its_own_rate(rng):
+    objective, batch, found = Classification(a_model()), a_batch(rng), []
+    for rate in (1.0, 0.25):
+        optimizer = make_optimizer(OptimizerConfig(encoder_rate=rate), 10)
+        state = init_state(objective, optimizer, 0, keep_ema=False, keep_best=False)
+        before = jax.tree.map(np.asarray, state.params)
+        after = train_step(objective, optimizer, 0.0, state, batch)[0].params
+        found.append(jax.tree.map(lambda old, new: np.asarray(new) - old, before, after))
+    full, slow = found
+    assert set(full) == {"embedding", "stack", "head"}
+    for name, share in {"embedding": 0.25, "stack": 0.25, "head": 1.0}.items():
+        for whole, part in zip(*map(jax.tree.leaves, (full[name], slow[name])), strict=True):
+            assert np.abs(whole).max() > 0
+            np.testing.assert_allclose(part, share * whole, atol=1e-7)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -10,7 +10,7 @@ from lstm_jax.text.batches import (
 from lstm_jax.text.buckets import Padding, bucket_edges
 from lstm_jax.text.builtin import generate_reviews
 from lstm_jax.text.cache import encode_once
-from lstm_jax.text.corpus import Corpus, Examples, split_validation
+from lstm_jax.text.corpus import UNLABELLED, Corpus, Examples, split_validation
 from lstm_jax.text.imdb import DataUnavailableError
 from lstm_jax.text.phrases import Phrases
 from lstm_jax.text.sources import load_corpus
@@ -20,6 +20,7 @@ __all__ = [
     "PADDING",
     "START",
     "UNKNOWN",
+    "UNLABELLED",
     "Batch",
     "BatchIterator",
     "BatchSource",

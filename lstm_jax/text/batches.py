@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_jax.text.buckets import Padding, bucket_edges
-from lstm_jax.text.corpus import checked_labels
+from lstm_jax.text.corpus import UNLABELLED, checked_labels
 from lstm_jax.text.tokenizer import PADDING
 
 # Grain wants a finite length; nobody trains for this many epochs.
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     Args:
         tokens: int32 `[B, T]`, padded with 0.
         lengths: int32 `[B]`, the steps of each row that the model runs over.
-        labels: int32 `[B]`, 0 in filler rows.
+        labels: int32 `[B]`, UNLABELLED where there is none, 0 in filler rows.
         weights: float32 `[B]`, how much an example counts, usually 1; 0 for filler.
         index: int32 `[B]`, the example's row number in the data, -1 for filler.
     """
@@ -84,7 +84,7 @@ class BatchSource:
             raise ValueError(f"seed: {seed}, but at least 0 is allowed")
         if labels is None:
             labels = np.zeros(len(sequences), np.int32)
-        self._labels = checked_labels(labels, len(sequences))
+        self._labels = checked_labels(labels, len(sequences), UNLABELLED)
         if weights is None:
             weights = np.ones(len(sequences), np.float32)
         if np.shape(weights) != (len(sequences),) or not (np.asarray(weights) > 0).all():
@@ -252,7 +252,7 @@ def training_batches(
 
     Args:
         sequences: the ids of each example, `[length]` each.
-        labels: `[N]`, one class number for each example; >= 0.
+        labels: `[N]`, one class number for each example, >= 0, or UNLABELLED.
         batch_size: the examples of a full batch; >= 1.
         padding: how a sequence becomes a row.
         buckets: how many widths to find in the data, or the widths themselves.

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+# Stands in the place of the label of a text that has none.
+UNLABELLED = -1
+
 
 @dataclass(frozen=True, eq=False)
 class Examples:
@@ -101,24 +104,27 @@ def split_validation(
     return np.flatnonzero(~aside), np.flatnonzero(aside)
 
 
-def checked_labels(labels: Sequence[int] | NDArray[np.integer], count: int) -> NDArray[np.int32]:
+def checked_labels(
+    labels: Sequence[int] | NDArray[np.integer], count: int, least: int = 0
+) -> NDArray[np.int32]:
     """Makes class numbers an int32 array, and says what is wrong with them where that fails.
 
     Args:
-        labels: `[N]`, class numbers; >= 0.
+        labels: `[N]`, class numbers; >= `least`.
         count: the N that is needed.
+        least: 0, or UNLABELLED where texts without labels are allowed.
 
     Returns:
         int32 `[N]`.
 
     Raises:
-        ValueError: if the labels are not N whole numbers that are >= 0.
+        ValueError: if the labels are not N whole numbers that are >= `least`.
     """
     array = np.asarray(labels)
     if array.shape != (count,):
         raise ValueError(f"labels: of shape {array.shape}, but ({count},) is needed")
     if count and array.dtype.kind not in "iu":
         raise ValueError(f"labels: of type {array.dtype}, but whole numbers are needed")
-    if count and (array.min() < 0 or array.max() > np.iinfo(np.int32).max):
-        raise ValueError(f"labels: {array.min()} to {array.max()}, but 0 and more is allowed")
+    if count and (array.min() < least or array.max() > np.iinfo(np.int32).max):
+        raise ValueError(f"labels: {array.min()} to {array.max()}, but {least} and more is allowed")
     return array.astype(np.int32)

@@ -8,6 +8,7 @@ from typing import Any, Self
 import jax
 import orbax.checkpoint as ocp
 
+from lstm_jax.classifier import ENCODER
 from lstm_jax.shapes import Params
 from lstm_jax.train.step import TrainState
 
@@ -91,4 +92,4 @@ def load_encoder(folder: Path) -> Params:
     """
     with ocp.StandardCheckpointer() as checkpointer:
         params = checkpointer.restore(folder.absolute())
-    return {name: params[name] for name in ("embedding", "stack")}
+    return {name: params[name] for name in ENCODER}

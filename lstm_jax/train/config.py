@@ -47,6 +47,8 @@ class OptimizerConfig:
     """The largest learning rate of the run."""
     schedule: Literal["constant", "cosine"] = "constant"
     """cosine falls to zero by the last step."""
+    encoder_rate: Positive = 1.0
+    """Learning rate of word vectors and LSTMs, as a share of that of the last, dense layer."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Steps over which the learning rate rises from zero."""
     clip_norm: Positive | None = 1.0
@@ -77,6 +79,9 @@ class TrainConfig:
     adversarial: NotNegative = 0.0
     """Also train on words moved so as to raise the loss, this far in lengths of a typical word
     vector; a step takes twice the time. 0 for none."""
+    unlabelled: Annotated[int, Field(ge=0)] = 0
+    """Texts without labels, at most, that are read in every epoch too: what the model says of them
+    is to be decided, and with `adversarial` to stay so when words are moved."""
     checkpoint_every: Size = 500
     """Steps between two checkpoints; there is one at the end of each epoch too."""
     keep_checkpoints: Size = 2

@@ -10,7 +10,14 @@ from rich.console import Console
 
 from lstm_jax.classifier import TextClassifier
 from lstm_jax.shapes import Params
-from lstm_jax.text import Corpus, Examples, WordTokenizer, encode_once, split_validation
+from lstm_jax.text import (
+    UNLABELLED,
+    Corpus,
+    Examples,
+    WordTokenizer,
+    encode_once,
+    split_validation,
+)
 from lstm_jax.train.batching import batches_to_measure, batches_to_train
 from lstm_jax.train.checkpoints import load_encoder
 from lstm_jax.train.complete import complete
@@ -105,12 +112,16 @@ def _work(
     phrases = folder.make_phrases(ids, tokenizer.vocabulary_size, config.text)
     size, classes = tokenizer.vocabulary_size, len(corpus.class_names)
     model = TextClassifier(config.model, size, classes, phrases)
+    weights = np.ones(len(examples))
+    if config.train.class_weights == "balanced":
+        weights = _balanced(examples.labels)
+    more = encode_once(tokenizer, _some(corpus.unlabelled, config))
     batches = batches_to_train(
         config,
-        ids,
-        examples.labels,
+        [*ids, *more],
+        np.concatenate([examples.labels, np.full(len(more), UNLABELLED)]),
         devices=placement.devices,
-        weights=_balanced(examples.labels) if config.train.class_weights == "balanced" else None,
+        weights=np.concatenate([weights, np.ones(len(more))]),
     )
 
     def predict(params: Params, examples: Examples) -> NDArray[np.float32]:
@@ -153,6 +164,12 @@ def _work(
         uncalibrated = compute_metrics(logits, corpus.test.labels)
         result["test_calibration_error_unscaled"] = uncalibrated.calibration_error
     return params, result
+
+
+def _some(texts: list[str], config: Config) -> list[str]:
+    """As many of the texts as the configuration asks for, drawn by its seed."""
+    drawn = np.random.default_rng(config.seed).permutation(len(texts))
+    return [texts[row] for row in drawn[: config.train.unlabelled]]
 
 
 def _balanced(labels: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from lstm_jax.classifier import TextClassifier
-from lstm_jax.shapes import Logits, Params
-from lstm_jax.text import Batch
+from lstm_jax.shapes import Labels, Logits, Params
+from lstm_jax.text import UNLABELLED, Batch
 from lstm_jax.train.adversarial import perturbation
 
 
@@ -51,13 +50,21 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Classification:
-    """The weighted mean cross-entropy of the labels.
+    """The weighted mean cross-entropy of the labels, and of what takes their place without them.
+
+    Texts without labels (`UNLABELLED`) have the model's own probabilities p for a label: their
+    cross-entropy with themselves is the entropy of p, and less of it is a more decided model; that
+    of p with what the model says of the moved words is least where the movement changes nothing.
 
     Attributes:
         model: what classifies.
         label_smoothing: share of each label that is spread over all classes alike.
         adversarial: 0, or how far words are moved for a second loss, whose mean with the first is
             taken; see `lstm_jax.train.adversarial`.
+
+    Source: Grandvalet & Bengio (2005) for the entropy; Miyato, Dai & Goodfellow (2017), eq. 5 to 8,
+        for the moved words of both kinds of text. They find where the divergence grows most by a
+        power iteration; here words move to where the entropy does, whose gradient is at hand.
     """
 
     model: TextClassifier
@@ -72,52 +79,74 @@ class Classification:
     def gradient(
         self, params: Params, batch: Batch, key: Array
     ) -> tuple[tuple[Array, Totals], Params]:
-        """See `Objective`; `key` is for dropout, and the same for both losses."""
+        """See `Objective`; `key` is for dropout, and the same for both losses.
+
+        The totals are over the texts that have labels.
+        """
         how: Any = {"train": True, "rngs": {"dropout": key}}
+        labels, weights = jnp.asarray(batch.labels), jnp.asarray(batch.weights)
+        labelled = labels != UNLABELLED
+        present = (labelled & (weights > 0)).astype(weights.dtype)
+        given = smoothed_labels(labels, self.model.outputs, self.label_smoothing)
 
         def embed(params: Params) -> Any:
             return self.model.apply({"params": params}, batch.tokens, method="embed", **how)
 
-        def mean_loss(params: Params, embeddings: Array) -> tuple[Array, Totals]:
-            variables = {"params": params}
+        def mean_loss(
+            params: Params, embeddings: Array, taught: Array | None = None
+        ) -> tuple[Array, tuple[Totals, Array]]:
             logits = self.model.apply(
-                variables, embeddings, batch.lengths, method="classify", **how
+                {"params": params}, embeddings, batch.lengths, method="classify", **how
             )
             assert isinstance(logits, Array)
-            correct = predicted_labels(logits) == batch.labels
-            losses = example_losses(logits, batch.labels, self.label_smoothing)
-            losses = batch.weights * losses
-            present = jnp.asarray(batch.weights > 0, losses.dtype)
-            sums = Totals(losses.sum(), (present * correct).sum(), present.sum())
-            return sums.loss / jnp.maximum(batch.weights.sum(), 1e-6), sums
+            own = class_probabilities(logits)
+            targets = jnp.where(labelled[:, None], given, own if taught is None else taught)
+            losses = weights * cross_entropy(logits, targets)
+            correct = predicted_labels(logits) == labels
+            sums = Totals((present * losses).sum(), (present * correct).sum(), present.sum())
+            return losses.sum() / jnp.maximum(weights.sum(), 1e-6), (sums, own)
 
         gradient = jax.value_and_grad(mean_loss, (0, 1), has_aux=True)
         embeddings, from_embeddings = jax.vjp(embed, params)
-        loss_and_totals, found = gradient(params, embeddings)
+        (loss, (totals, own)), found = gradient(params, embeddings)
         if self.adversarial > 0:
             moved = embeddings + perturbation(
                 embeddings, found[1], jnp.asarray(batch.lengths), self.adversarial
             )
-            _, found_there = gradient(params, moved)
+            _, found_there = gradient(params, moved, own)
             found = jax.tree.map(lambda here, there: (here + there) / 2, found, found_there)
-        return loss_and_totals, jax.tree.map(jnp.add, found[0], *from_embeddings(found[1]))
+        return (loss, totals), jax.tree.map(jnp.add, found[0], *from_embeddings(found[1]))
 
 
-def example_losses(logits: Logits, labels: ArrayLike, smoothing: float = 0.0) -> Float[Array, "B"]:
-    """Cross-entropy in nats of each example, and for one logit the binary cross-entropy.
+def smoothed_labels(labels: Labels, outputs: int, smoothing: float) -> Float[Array, "B C"]:
+    """The probabilities that labels stand for; for one logit, those of class 1.
+
+    Args:
+        labels: [B].
+        outputs: C, the number of logits.
+        smoothing: share of each label that is spread over all classes alike.
+
+    Source: Szegedy et al. (2016), section 7.
+    """
+    if outputs == 1:
+        return ((1 - smoothing) * labels + smoothing / 2)[:, None]
+    return optax.smooth_labels(jax.nn.one_hot(labels, outputs), smoothing)
+
+
+def class_probabilities(logits: Logits) -> Float[Array, "B C"]:
+    """The probability of each class; for one logit, that of class 1."""
+    return jax.nn.sigmoid(logits) if logits.shape[-1] == 1 else jax.nn.softmax(logits)
+
+
+def cross_entropy(logits: Logits, targets: Float[Array, "B C"]) -> Float[Array, "B"]:
+    """That of each example in nats; for one logit, of two classes.
 
     Args:
         logits: [B, C].
-        labels: [B].
-        smoothing: share of each label that is spread over all classes alike.
-
-    Source: for the smoothing, Szegedy et al. (2016), section 7.
+        targets: probabilities [B, C]; for one logit, those of class 1.
     """
-    labels = jnp.asarray(labels)
     if logits.shape[-1] == 1:
-        targets = (1 - smoothing) * labels + smoothing / 2
-        return optax.sigmoid_binary_cross_entropy(logits[:, 0], targets)
-    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), smoothing)
+        return optax.sigmoid_binary_cross_entropy(logits, targets)[:, 0]
     return optax.softmax_cross_entropy(logits, targets)
 
 

@@ -3,6 +3,7 @@
 import jax
 import optax
 
+from lstm_jax.classifier import ENCODER
 from lstm_jax.shapes import Params
 from lstm_jax.train.config import OptimizerConfig
 
@@ -29,9 +30,16 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
     adam = optax.adamw(
         make_schedule(config, steps), weight_decay=config.weight_decay, mask=_not_biases
     )
-    if config.clip_norm is None:
-        return adam
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam)
+    clip, slow = optax.identity(), optax.identity()
+    if config.clip_norm is not None:
+        clip = optax.clip_by_global_norm(config.clip_norm)
+    if config.encoder_rate != 1:
+        slow = optax.masked(optax.scale(config.encoder_rate), _of_encoder)
+    return optax.chain(clip, adam, slow)
+
+
+def _of_encoder(params: Params) -> Params:
+    return {name: name in ENCODER for name in params}
 
 
 def _not_biases(params: Params) -> Params:
