@@ -2,6 +2,7 @@
 
     python -m experiments.imdb                  a bidirectional LSTM, preset `bilstm`
     python -m experiments.imdb adversarial      the same with adversarial training
+    python -m experiments.imdb semisupervised   the same with reviews that have no labels beside it
     python -m experiments.imdb article          the article's experiment
 
 With `--seeds 0 1 2 --record experiments/results/PRESET.json` accuracy and minutes of each seed are
@@ -78,10 +79,21 @@ BILSTM = Config(
 # The same, each word also moved a little in the direction that raises the loss the most.
 ADVERSARIAL = replace(BILSTM, name="adversarial", train=replace(BILSTM.train, adversarial=0.3))
 
+# The same, with a review without a label for each one with, and two for each from the start on in
+# the counts that word vectors begin from.
+SEMISUPERVISED = replace(
+    ADVERSARIAL,
+    name="semisupervised",
+    text=replace(ADVERSARIAL.text, vocabulary_size=30_000, window=8),
+    model=replace(ADVERSARIAL.model, hidden_size=128),
+    train=replace(ADVERSARIAL.train, batch_size=64, unlabelled=50_000),
+)
+
 PRESETS = {
     "article": ("the article's experiment, its padding included", ARTICLE),
     "bilstm": ("a bidirectional LSTM over words and phrases, pooled", BILSTM),
     "adversarial": ("the same, trained against small movements of its words", ADVERSARIAL),
+    "semisupervised": ("the same, with reviews that have no labels", SEMISUPERVISED),
 }
 
 # What others reach on the same split. The article states its figure; the linear models were
@@ -140,7 +152,7 @@ def run(experiment: Experiment) -> None:
     """Runs every seed of an experiment."""
     console, command = Console(), command_line("experiments.imdb")
     about = provenance(command)  # before the runs: the code may have changed by their end
-    corpus = load_corpus(experiment.data)
+    corpus = load_corpus(experiment.data, unlabelled=experiment.config.train.unlabelled > 0)
     if corpus.notice:
         console.print(Panel(corpus.notice, style="bold yellow"))
     folder, results, apart = experiment.runs, [], {}

@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,6 +30,7 @@ def train(
     test: Path | None = None,
     text_column: str = "text",
     label_column: str = "label",
+    unlabelled: str | None = None,
     init: Path | None = None,
     resume: bool = False,
 ) -> None:
@@ -41,12 +43,22 @@ def train(
         test: a file with examples to measure the finished classifier on, once.
         text_column: where the text is.
         label_column: where the label is.
+        unlabelled: a file with a text a line (.txt), or of labelled texts, whose labels are not
+            looked at: for --train.unlabelled and --text.window. imdb brings its own.
         init: the folder of a run of `pretrain`, or of another classifier, to start from; the model
             and text settings must be the same.
         resume: go on with the run in the folder.
     """
     console = Console()
-    corpus = load_corpus(data, text_column=text_column, label_column=label_column, test_path=test)
+    corpus = load_corpus(
+        data,
+        text_column=text_column,
+        label_column=label_column,
+        test_path=test,
+        unlabelled=config.train.unlabelled > 0,
+    )
+    if unlabelled is not None:
+        corpus = replace(corpus, unlabelled=_texts(unlabelled, text_column, label_column))
     if corpus.notice:
         console.print(corpus.notice, style="bold yellow")
     result = train_run(
@@ -87,16 +99,9 @@ def pretrain(
         samples: words drawn for each batch to estimate the loss with.
         resume: go on with the run in the folder.
     """
-    if texts.endswith(".txt"):
-        read = [line for line in _lines(Path(texts)) if line.strip()]
-    else:
-        corpus = load_corpus(
-            texts, text_column=text_column, label_column=label_column, unlabelled=True
-        )
-        read = [*corpus.train.texts, *corpus.unlabelled]
     result = pretrain_run(
         config,
-        read,
+        _texts(texts, text_column, label_column),
         run,
         name=texts,
         samples=samples,
@@ -207,6 +212,14 @@ def export(
     console.print(f"largest difference over all classes: {difference:.1e}")
     script = shlex.quote(str(out / "score.py"))
     console.print(f'Try it: python {script} "some text"', soft_wrap=True)
+
+
+def _texts(name: str, text_column: str, label_column: str) -> list[str]:
+    """The texts of a file or a corpus, without their labels and without test examples."""
+    if name.endswith(".txt"):
+        return [line for line in _lines(Path(name)) if line.strip()]
+    corpus = load_corpus(name, text_column=text_column, label_column=label_column, unlabelled=True)
+    return [*corpus.train.texts, *corpus.unlabelled]
 
 
 def _lines(file: Path | None) -> Iterator[str]:

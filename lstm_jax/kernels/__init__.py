@@ -67,6 +67,13 @@ def check(
             raise ValueError(f"implementation={implementation!r} cannot run: {reason}")
 
 
+def fastest_precision() -> str | None:
+    """What makes the LSTM fastest here: "bfloat16", or None where that is not faster."""
+    if jax.default_backend() == "cpu" and cpu.unsupported(jnp.dtype(jnp.float32), "bfloat16"):
+        return None
+    return "bfloat16"
+
+
 def run(
     implementation: str,
     params: tuple[LSTMParams, ...],

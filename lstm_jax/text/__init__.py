@@ -10,6 +10,7 @@ from lstm_jax.text.batches import (
 from lstm_jax.text.buckets import Padding, bucket_edges
 from lstm_jax.text.builtin import generate_reviews
 from lstm_jax.text.cache import encode_once
+from lstm_jax.text.cooccurrence import word_vectors
 from lstm_jax.text.corpus import UNLABELLED, Corpus, Examples, split_validation
 from lstm_jax.text.imdb import DataUnavailableError
 from lstm_jax.text.phrases import Phrases
@@ -37,4 +38,5 @@ __all__ = [
     "load_corpus",
     "split_validation",
     "training_batches",
+    "word_vectors",
 ]

@@ -25,6 +25,9 @@ class TextConfig:
     phrases: tuple[Size, ...] = ()
     """How many of the most frequent phrases of two tokens, of three, ... have vectors of their own;
     phrases that only one text has never do."""
+    window: Annotated[int, Field(ge=0)] = 0
+    """Word vectors start from counts of the words that stand at most so far apart, in the training
+    texts and those without labels: minutes, and words of like use begin alike. 0: at random."""
     max_length: Size = 400
     """Tokens of a text at most."""
     truncate: Literal["front", "back", "middle"] = "front"

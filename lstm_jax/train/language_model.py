@@ -51,12 +51,10 @@ class LanguageModel(nn.Module):
     Attributes:
         config: the architecture; one layer if it reads both ways, merged by "concat".
         vocabulary_size: V.
-        horizon: how many words ahead the predicted word may be; 1 for the next one always.
     """
 
     config: ModelConfig
     vocabulary_size: int
-    horizon: int = 1
 
     def setup(self) -> None:
         config = self.config
@@ -98,15 +96,12 @@ class LanguageModel(nn.Module):
         embeddings = self.embedding(tokens, train=train)
         encoding = self.stack(embeddings, lengths, train=train)
         times = jnp.arange(tokens.shape[1])
-        ahead = 1 + jnp.broadcast_to(times % self.horizon, tokens.shape)
-        if train and self.horizon > 1:
-            key = self.make_rng("dropout")
-            ahead = jax.random.randint(key, tokens.shape, 1, self.horizon + 1)
         vectors, targets, valid = [], [], []
         for name, part in zip(self.directions, encoding.parts, strict=True):
-            there = times + (ahead if name == "forward" else -ahead)
+            ahead = 1 if name == "forward" else -1
             vectors.append(self.projections[name](self.output_dropout(part, train=train)))
-            targets.append(jnp.take_along_axis(tokens, there, axis=1, mode="clip"))
+            targets.append(jnp.roll(tokens, -ahead, axis=1))
+            there = times + ahead
             valid.append((there >= 0) & (there < lengths[:, None]) & (times < lengths[:, None]))
         return (
             jnp.stack(vectors).reshape(-1, self.config.embedding_size),
@@ -196,7 +191,6 @@ def pretrain(
     *,
     name: str,
     samples: int = 1024,
-    horizon: int = 1,
     command: str,
     resume: bool = False,
     console: Console | None = None,
@@ -247,7 +241,7 @@ def pretrain(
         if validation:
             once = pieces(validation)
             to_measure = batches_to_measure(config, once, None, devices=placement.devices)
-        model = LanguageModel(config.model, tokenizer.vocabulary_size, horizon)
+        model = LanguageModel(config.model, tokenizer.vocabulary_size)
         params, found = fit(
             Prediction(model, samples),
             make_optimizer(config.optimizer, config.train.epochs * batches.batches_per_epoch),

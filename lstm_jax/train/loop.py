@@ -17,6 +17,7 @@ from lstm_jax.text import (
     WordTokenizer,
     encode_once,
     split_validation,
+    word_vectors,
 )
 from lstm_jax.train.batching import batches_to_measure, batches_to_train
 from lstm_jax.train.checkpoints import load_encoder
@@ -50,7 +51,7 @@ def train(
         path: the run's folder, made here.
         command: what the user typed, for the record.
         init: the folder of a finished run, of a language model or a classifier, whose tokenizer
-            and words and LSTMs this one starts from.
+            and words and LSTMs this one starts from, whatever `text.window` says.
         apart: parts of the test examples, [N] true for those in it, by the names under which their
             accuracy stands in the result too: `test_accuracy_NAME`.
         resume: go on with the run in the folder, if there is one; a finished one is left as it is.
@@ -136,6 +137,12 @@ def _work(
         measured = compute_metrics(logits / temperature, validation.labels)
         return {"temperature": temperature, **measured.as_dict()}
 
+    if config.text.window > 0 and start is None:
+        near = [*ids, *encode_once(tokenizer, corpus.unlabelled)]
+        vectors = word_vectors(near, size, config.model.embedding_size, window=config.text.window)
+        # As long as random vectors are.
+        length = config.model.embedding_scale * np.sqrt(config.model.embedding_size / 3)
+        start = {"embedding": {"table": np.float32(length) * vectors}}
     params, found = fit(
         Classification(model, config.train.label_smoothing, config.train.adversarial),
         make_optimizer(config.optimizer, config.train.epochs * batches.batches_per_epoch),
