@@ -1,0 +1,109 @@
+"""What each piece of the preset `adversarial` is worth, on films held out as a whole.
+
+    python -m experiments.ablation aclImdb_v1.tar.gz --record experiments/results/ablation.json
+
+The archive numbers the reviews of a film in a row, so the training reviews from number 10,000 on
+are of films that the others do not speak of. Each variant is the preset with one piece changed,
+trained on the others (a part of them for validation) and measured on these 5,000. The test reviews
+are not read. docs/imdb.md says what came of it.
+"""
+
+import re
+import statistics
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import Positional
+
+from experiments.imdb import ADVERSARIAL
+from lstm_jax.cli import command_line, run_command
+from lstm_jax.machine import provenance
+from lstm_jax.text import Corpus, Examples
+from lstm_jax.text.imdb import CLASS_NAMES, ordered_splits
+from lstm_jax.train.config import Config
+from lstm_jax.train.folder import write_json
+from lstm_jax.train.loop import train
+
+FIRST_HELD_OUT = 10_000  # of 12,500 a class
+
+
+def changed(name: str, **parts: dict[str, Any]) -> Config:
+    """The preset with other settings in some of its parts."""
+    of_parts = {part: replace(getattr(BASE, part), **fields) for part, fields in parts.items()}
+    return replace(BASE, name=name, **of_parts)
+
+
+BASE = replace(ADVERSARIAL, name="the preset", model=replace(ADVERSARIAL.model, precision="auto"))
+VARIANTS = (
+    BASE,
+    changed("the last states in place of max and mean pooling", model={"pooling": "last"}),
+    changed("words not moved (no adversarial training)", train={"adversarial": 0.0}),
+    changed("no vectors for phrases", text={"phrases": ()}),
+    changed("no moving average of the weights", train={"ema_decay": 0.0}),
+    changed("embedding dropout 0.2, not 0.5", model={"embedding_dropout": 0.2}),
+    changed("word vectors start from counts, window 8", text={"window": 8}),
+)
+
+
+@dataclass(frozen=True)
+class Study:
+    """On what, and where the results go."""
+
+    archive: Positional[Path]
+    """aclImdb_v1.tar.gz, or the folder it unpacks to."""
+    seeds: tuple[int, ...] = (0,)
+    """A run of every variant for each of these."""
+    runs: Path = Path("runs/ablation")
+    """The folder of the runs; finished ones are not run again."""
+    record: Path | None = None
+    """Write what came out, and how it was made, into this JSON file."""
+
+
+def held_out_films(archive: Path) -> Corpus:
+    """The training reviews, those of the last films as the test part."""
+    reviews = ordered_splits(archive, unlabelled=False)["train"]
+    labels = np.array([review.folder == "pos" for review in reviews], np.int32)
+    numbers = [int(re.findall(r"(\d+)_\d+\.txt$", review.name)[0]) for review in reviews]
+    apart = np.array(numbers) >= FIRST_HELD_OUT
+    every = Examples([review.text for review in reviews], labels)
+    kept, held_out = (every.take(np.flatnonzero(rows)) for rows in (~apart, apart))
+    return Corpus("imdb, held-out films", kept, held_out, CLASS_NAMES)
+
+
+def main() -> None:
+    """Runs what is missing, and prints a row for each variant."""
+    study, console = tyro.cli(Study, description=__doc__), Console()
+    command = command_line("experiments.ablation")
+    about, corpus = provenance(command), held_out_films(study.archive)
+    table = Table("", "accuracy", "loss", "minutes", title=corpus.name)
+    results: dict[str, dict[str, Any]] = {}
+    for number, config in enumerate(VARIANTS):
+        found = [
+            train(
+                replace(config, seed=seed),
+                corpus,
+                study.runs / f"{number}-seed{seed}",
+                command=command,
+                resume=True,
+                console=Console(quiet=True),
+            )
+            for seed in study.seeds
+        ]
+        names = ("test_accuracy", "test_loss", "minutes")
+        results[config.name] = {name: [round(one[name], 4) for one in found] for name in names}
+        accuracy, loss, minutes = (statistics.mean(results[config.name][name]) for name in names)
+        table.add_row(config.name, f"{accuracy:.2%}", f"{loss:.3f}", f"{minutes:.1f}")
+        console.print(config.name, results[config.name])
+        if study.record:
+            content = {"data": corpus.name, "seeds_of_study": list(study.seeds)}
+            write_json(study.record, {**content, "variants": results, **about})
+    console.print(table)
+
+
+if __name__ == "__main__":
+    run_command(main)
