@@ -336,7 +336,7 @@ def test_batches_say_what_is_wrong_with_their_arguments(data):
     for name, wrong in {
         "sequences: 0": ([], []),
         r"labels: of shape \(202,\), but \(203,\)": (sequences, labels[1:]),
-        "labels: -1 to": (sequences, labels - 1),
+        "labels: -2 to": (sequences, labels - 2),  # -1 is for none
         "labels: of type float64": (sequences, labels * 1.0),
         r"sequences\[1\]: float64": ([sequences[0], sequences[1] * 0.5], labels[:2]),
         r"sequences\[0\]: int32 of shape \(1, ": ([sequences[0][None]], labels[:1]),

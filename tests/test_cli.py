@@ -178,7 +178,7 @@ def small_builtin(monkeypatch):
     corpus = small.corpus()
     notice = "NOT THE REAL DATA"
     builtin = Corpus("builtin", corpus.train, corpus.test, corpus.class_names, notice=notice)
-    monkeypatch.setattr(imdb, "load_corpus", lambda name: builtin)
+    monkeypatch.setattr(imdb, "load_corpus", lambda name, unlabelled: builtin)
 
 
 def test_the_experiment_says_loudly_that_its_data_is_not_real(
