@@ -1,11 +1,14 @@
 """The presets of the experiment, trained for real."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiments import imdb
+from experiments import ablation, imdb
+from lstm_jax import kernels
+from lstm_jax.classifier import lstm_stack
 from lstm_jax.text import load_corpus
 from lstm_jax.train.loop import train
 
@@ -27,3 +30,29 @@ def test_a_tenth_of_the_reviews_teaches_far_more_than_chance(tmp_path):
     result = train(config, fewer, tmp_path / "run", command="test")
     assert result["validation_examples"] == 500
     assert result["validation_auc"] >= 0.8  # chance is 0.5, and its standard error here 0.03
+
+
+def test_each_variant_of_the_ablation_has_one_piece_changed():
+    for variant in ablation.VARIANTS[1:]:
+        name, *pieces = ablation.BASE.differences(variant)
+        assert name.startswith("name")
+        assert len(pieces) == 1, pieces
+
+
+@pytest.mark.real_data
+def test_held_out_films_are_a_fifth_of_the_training_reviews_and_apart():
+    archive = Path(__file__).parents[2] / "shared" / "data" / "aclImdb_v1.tar.gz"
+    if not archive.exists():
+        pytest.skip("the archive is not there")
+    corpus = ablation.held_out_films(archive)
+    assert corpus.test is not None
+    assert (len(corpus.train), len(corpus.test)) == (20_000, 5_000)
+    assert corpus.test.labels.mean() == 0.5
+
+
+@pytest.mark.parametrize(("why_not", "expected"), [("", "bfloat16"), ("no AVX512-BF16", None)])
+def test_precision_auto_is_bfloat16_only_where_the_processor_has_it(monkeypatch, why_not, expected):
+    monkeypatch.setattr(kernels.jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(kernels.cpu, "unsupported", lambda dtype, precision=None: why_not)
+    config = replace(imdb.BILSTM.model, precision="auto")
+    assert lstm_stack(config).layer().precision == expected
