@@ -33,7 +33,7 @@ def word_vectors(
     Args:
         sequences: the ids of each text, `[length]` each.
         vocabulary_size: V.
-        size: E, numbers of a vector; at least 1 and below V.
+        size: E, numbers of a vector; at least 1. From V on, the last ones are zeros.
         window: words that stand at most so far apart are counted; at least 1.
 
     Returns:
@@ -44,14 +44,15 @@ def word_vectors(
     """
     if window < 1:
         raise ValueError(f"window: {window}, but at least 1 is allowed")
-    if not 1 <= size < vocabulary_size:
-        raise ValueError(f"size: {size}, but 1 to {vocabulary_size - 1} is allowed")
+    if size < 1:
+        raise ValueError(f"size: {size}, but at least 1 is allowed")
     information = _information(_counts(sequences, vocabulary_size, window))
     vectors = np.zeros((vocabulary_size, size), np.float32)
+    rank = min(size, vocabulary_size - 1)
     if information.nnz > 0:
         start = np.random.default_rng(0).normal(size=vocabulary_size).astype(np.float32)
-        left, values, _ = scipy.sparse.linalg.svds(information, size, v0=start)
-        vectors = (left * np.sqrt(np.maximum(values, 0))).astype(np.float32)
+        left, values, _ = scipy.sparse.linalg.svds(information, rank, v0=start)
+        vectors[:, :rank] = left * np.sqrt(np.maximum(values, 0))
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-6)
 
