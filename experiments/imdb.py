@@ -80,7 +80,7 @@ BILSTM = Config(
 ADVERSARIAL = replace(BILSTM, name="adversarial", train=replace(BILSTM.train, adversarial=0.3))
 
 # The same, with a review without a label for each one that has one; word vectors begin from counts
-# in all 75,000. Two without for each with were no better on held-out films.
+# in all 75,000. More of them were behind on validation when they were stopped: docs/imdb.md.
 SEMISUPERVISED = replace(
     ADVERSARIAL,
     name="semisupervised",
