@@ -28,6 +28,7 @@ pytestmark = pytest.mark.skipif(bool(cpu.UNAVAILABLE), reason=f"the kernel: {cpu
 # block of steps (64), steps summed at once (128).
 SHAPES = [(B, T, 7, H) for B in (1, 5, 33) for T in (0, 1, 2) for H in (1, 3, 100, 129)]
 SHAPES += [(3, 150, 1, 5), (1, 70, 40, 17), (17, 9, 16, 16), (40, 3, 33, 8), (2, 5, 260, 64)]
+SHAPES += [(1, 70, 5, 100), (1, 130, 3, 129)]  # two threads for one sequence
 directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
 
 
@@ -166,11 +167,12 @@ import test_cpu_kernel as t
 from lstm_jax.kernels import cpu
 jax.config.update("jax_enable_x64", True)
 digest, errors = hashlib.sha256(), []
-for shape in [(33, 40, 7, 100), (1, 200, 5, 33), (6, 30, 40, 20)]:
-    for dtype in (jnp.float32, jnp.float64):
-        for reverse in (False, True):
+SHAPES = [(33, 40, 7, 100), (1, 200, 5, 33), (6, 30, 40, 20), (1, 150, 5, 100), (2, 70, 9, 65)]
+for shape in SHAPES:
+    for reverse in (False, True):
+        wanted = t.value_and_gradients(t.scan, *t.problem(*shape, jnp.float64), reverse)
+        for dtype in (jnp.float32, jnp.float64):
             got = t.value_and_gradients(t.compiled, *t.problem(*shape, dtype), reverse)
-            wanted = t.value_and_gradients(t.scan, *t.problem(*shape, jnp.float64), reverse)
             for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(wanted)):
                 digest.update(np.asarray(a).tobytes())
                 scale = max(1, np.abs(b).max())
@@ -198,6 +200,42 @@ def test_bits_are_the_same_with_one_two_and_five_threads():
     results = [run_program(PROGRAM, PJRT_NPROC=str(n)) for n in (1, 2, 5)]
     assert [result["threads"] for result in results] == [1, 2, 5]
     assert len({result["bits"] for result in results}) == 1
+
+
+# Others keep the processor busy, so that the second thread of a sequence comes late, is held up, or
+# never comes: prints the digests of the results, forward alone and with what the gradient needs.
+CROWDED = """
+import hashlib, json, subprocess, sys
+import jax, numpy as np
+import test_cpu_kernel as t
+from lstm_jax.kernels import cpu
+
+def digests(precision):
+    params, inputs, lengths, state = t.problem(1, 300, 8, 100)
+    run = lambda params, inputs: cpu.run(
+        (params,), inputs, lengths, (state,), reverse=(False,), precision=precision)[0]
+    once = jax.jit(run)
+    saving = jax.jit(lambda params, inputs: jax.vjp(run, params, inputs)[0])
+    for _ in range(200):
+        for function in (once, saving):
+            results = jax.tree.leaves(function(params, inputs))
+            bits = b"".join(np.asarray(result).tobytes() for result in results)
+            yield hashlib.sha256(bits).hexdigest()
+
+others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+try:
+    precisions = [None] + ["bfloat16"] * (cpu.INSTRUCTION_SET == "avx512bf16")
+    print(json.dumps({str(precision): sorted(set(digests(precision))) for precision in precisions}))
+finally:
+    for other in others:
+        other.kill()
+"""
+
+
+def test_a_sequence_on_two_threads_has_its_bits_however_they_are_held_up():
+    alone = run_program(CROWDED, PJRT_NPROC="1")
+    assert run_program(CROWDED, PJRT_NPROC="4") == alone
+    assert all(len(digests) == 1 for digests in alone.values())
 
 
 @pytest.mark.parametrize("name", ["plain", "avx2", "avx512"])

@@ -4,6 +4,8 @@
 #include "lstm_cpu.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <numeric>
@@ -91,6 +93,11 @@ void advise(ffi::AnyBuffer buffer) {
 // The two passes
 // ---------------------------------------------------------------------------------------------
 
+// Until when two threads for a sequence are not worth it, since others use the processor: a thread
+// that waits for the other would wait for the system's time slices.
+using Clock = std::chrono::steady_clock;
+std::atomic<Clock::time_point> alone_until{Clock::time_point::min()};
+
 using Memory = std::unique_ptr<void, decltype(&std::free)>;
 
 template <typename T>
@@ -113,6 +120,7 @@ class Pass {
   }
 
   void forward() {
+    if (shared()) return halves();
     pack(/*transposed=*/false);
     tiles([&](const Direction<T>& d, int64_t first, int rows) {
       kernels_.forward(problem_, d, first, rows);
@@ -141,6 +149,9 @@ class Pass {
 
  private:
   static constexpr int64_t kSumBytes = 1 << 19;
+  static constexpr size_t kSharedBytes = 1 << 16;
+  static constexpr int64_t kSharedSteps = 64;
+  static constexpr std::chrono::milliseconds kAlone{100};
 
   int64_t count() const { return directions_.size(); }
 
@@ -182,6 +193,40 @@ class Pass {
         kernels_.pack(matrix, gates, rows, 1, gates, panel, packed);
       } else {
         kernels_.pack(matrix, rows, gates, gates, 1, panel, packed);
+      }
+    });
+  }
+
+  // Whether each sequence is worth two threads: there are so many, and in a step they read enough of
+  // the kernels to make up for waiting for each other. docs/kernel.md has the measurements.
+  bool shared() const {
+    return 2 * count() * problem_.batch <= pool_.num_threads() && problem_.time >= kSharedSteps &&
+           4 * problem_.hidden * problem_.hidden * sizeof(T) >= kSharedBytes &&
+           Clock::now() >= alone_until.load();
+  }
+
+  // The forward pass with two threads for each sequence, each with half of the units.
+  void halves() {
+    parallel_for(pool_, count() * problem_.batch, [&](int64_t index) {
+      const Direction<T>& direction = directions_[index % count()];
+      const int sequence = index / count();
+      constexpr int64_t lanes = 64 / sizeof(T);
+      const int64_t hidden = problem_.hidden, stride = (hidden + lanes - 1) / lanes * lanes;
+      const int64_t middle = hidden / 2 / lanes * lanes;
+      const int64_t bytes[] = {kernels_.half_bytes(problem_, middle),
+                               kernels_.half_bytes(problem_, hidden - middle)};
+      const Memory memory(std::aligned_alloc(64, 2 * stride * sizeof(T) + bytes[0] + bytes[1]),
+                          &std::free);
+      T* const h = static_cast<T*>(memory.get());
+      char* const own = reinterpret_cast<char*>(h + 2 * stride);
+      const Half<T> halves[] = {{sequence, 0, middle, h, stride, own},
+                                {sequence, middle, hidden - middle, h, stride, own + bytes[0]}};
+      const auto turns_of = [&](const Half<T>& half) {
+        return [&](int64_t turn) { kernels_.half(problem_, direction, half, turn); };
+      };
+      if (!in_turns(pool_, lengths_[order_[sequence]] + 2, turns_of(halves[0]),
+                    turns_of(halves[1]))) {
+        alone_until = Clock::now() + kAlone;
       }
     });
   }

@@ -39,6 +39,16 @@ struct Problem {
   const int32_t* order;    // the sequences from the longest to the shortest
 };
 
+// Half of the units of one sequence, which one thread advances while another has the other half.
+template <typename T>
+struct Half {
+  int sequence;          // its place in `order`
+  int64_t first, size;   // units [first, first + size); `first` is a multiple of a vector's lanes
+  T* hidden;             // [2, stride], of both halves: h after an even and an odd number of steps
+  int64_t hidden_stride;
+  char* memory;          // `half_bytes` of its own
+};
+
 // The arithmetic for one element type on one instruction set.
 template <typename T>
 struct Kernels {
@@ -53,6 +63,10 @@ struct Kernels {
                int64_t column_stride, int64_t panel, void* packed);
   // All steps of the sequences order[first .. first + count).
   void (*forward)(const Problem<T>&, const Direction<T>&, int64_t first, int count);
+  // A turn of half a sequence: the first packs, the last writes the final state, and each between
+  // them is a step. Each needs both halves' turns before it.
+  int64_t (*half_bytes)(const Problem<T>&, int64_t size);
+  void (*half)(const Problem<T>&, const Direction<T>&, const Half<T>&, int64_t turn);
   void (*backward)(const Problem<T>&, const Direction<T>&, int64_t first, int count);
   // The gradients of kernels and bias over all steps, for panels [left, right) of their columns;
   // after all of `backward`.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <thread>
 
 #include "xla/ffi/api/ffi.h"
 
@@ -62,6 +63,75 @@ void parallel_for(xla::ffi::ThreadPool& pool, int64_t units, const Work& work) {
   }
   take(*shared);
   for (int64_t done; (done = shared->done.load()) < units;) shared->done.wait(done);
+}
+
+// Waits until `count` is `least`, for another thread that is about to see to it. Returns whether it
+// took so short that the system cannot have held that one up.
+inline bool wait_for(const std::atomic<int64_t>& count, int64_t least) {
+  constexpr int kBusy = 1 << 6, kPauses = 1 << 16;  // some milliseconds
+  for (int spins = 0; count.load(std::memory_order_acquire) < least; ++spins) {
+    if (spins < kBusy) continue;
+    if (spins > kPauses) {
+      while (count.load(std::memory_order_acquire) < least) std::this_thread::yield();
+      return false;
+    }
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+  return true;
+}
+
+// Takes `turns` turns, each of them first(turn) and second(turn), both of which need all of the turn
+// before. This thread does the first, and the second too until a thread of XLA's pool comes to take
+// it over, if one does. Returns false if the system held that one up: then `second` came back to
+// this thread, for it would be so again.
+template <typename First, typename Second>
+bool in_turns(xla::ffi::ThreadPool& pool, int64_t turns, const First& first, const Second& second) {
+  struct Shared {  // each number on a cache line for one thread to write
+    alignas(64) std::atomic<int64_t> here{0};  // 1 when the other thread has come
+    alignas(64) std::atomic<int64_t> handed{0};  // 1 when it may take the turns [from, until)
+    int64_t from = 0;
+    std::atomic<int64_t> until{0};
+    alignas(64) std::atomic<int64_t> firsts{0};  // turns of which `first` is done
+    alignas(64) std::atomic<int64_t> seconds{0};
+  };
+  auto shared = std::make_shared<Shared>();
+  pool.Schedule([shared, &second] {  // touches `second` only in its turns, which are waited for
+    shared->here.store(1, std::memory_order_release);
+    wait_for(shared->handed, 1);
+    FlushDenormals flush;
+    for (int64_t turn = shared->from; turn < shared->until; ++turn) {
+      wait_for(shared->firsts, turn);
+      if (turn >= shared->until) break;
+      second(turn);
+      shared->seconds.store(turn + 1, std::memory_order_release);
+    }
+  });
+  FlushDenormals flush;
+  int64_t from = turns, until = turns;
+  const auto hand_over = [&](int64_t turn) {
+    shared->from = from = turn;
+    shared->until = until;
+    shared->handed.store(1, std::memory_order_release);
+  };
+  for (int64_t turn = 0; turn < turns; ++turn) {
+    if (from == turns && shared->here.load(std::memory_order_acquire)) hand_over(turn);
+    const bool in_time = wait_for(shared->seconds, turn);
+    if (!in_time && until == turns) shared->until = until = turn + 1;
+    first(turn);
+    shared->firsts.store(turn + 1, std::memory_order_release);
+    if (turn < from || turn >= until) {
+      wait_for(shared->seconds, turn);
+      second(turn);
+      shared->seconds.store(turn + 1, std::memory_order_release);
+    }
+  }
+  if (from == turns) hand_over(turns);
+  wait_for(shared->seconds, turns);
+  return until == turns;
 }
 
 }  // namespace lstm_cpu

@@ -145,6 +145,109 @@ struct Tile : Products<Math> {
     rows.clear_padding(d.outputs, hidden);
   }
 
+  // -------------------------------------------------------------------------------------------
+  // Half of a sequence's units, for two threads
+  // -------------------------------------------------------------------------------------------
+
+  // A half's memory, in bytes from its beginning. The half is like an LSTM of `size` units, but for
+  // the h that it reads, which is of all: [i f g o] of its own units side by side.
+  struct HalfMemory {
+    int64_t input, recurrent, bias, cell, z, columns, operands, end = 0;
+
+    HalfMemory(const Problem<T>& p, int64_t size) {
+      const auto next = [this](int64_t bytes) {
+        const int64_t here = end;
+        end += ceil_div(bytes, 64) * 64 + 64;  // as in scratch()
+        return here;
+      };
+      const int64_t gates = 4 * size, rows = p.features > p.hidden ? p.features : p.hidden;
+      input = next(Products<Math>::packed_bytes(p.features, gates));
+      recurrent = next(Products<Math>::packed_bytes(p.hidden, gates));
+      bias = next(gates * sizeof(T));
+      cell = next(panels(size) * kLanes * sizeof(T));
+      z = next(kBlockRows * panels(gates) * kLanes * sizeof(T));
+      columns = next(rows * gates * sizeof(T));
+      operands = next(kBlockRows * panels(rows) * kLanes * sizeof(T));
+    }
+  };
+
+  static int64_t half_bytes(const Problem<T>& p, int64_t size) { return HalfMemory(p, size).end; }
+
+  // Turn 0 packs; turn s + 1 is step s; the turn after the last step writes the final state.
+  static void half(const Problem<T>& p, const Direction<T>& d, const Half<T>& half, int64_t turn) {
+    const HalfMemory places(p, half.size);
+    const auto at = [&](int64_t place) { return reinterpret_cast<T*>(half.memory + place); };
+    const auto packed = [&](int64_t place) {
+      return reinterpret_cast<Element*>(half.memory + place);
+    };
+    const Sequences rows(p, d, half.sequence, 1);
+    const int64_t sequence = rows.sequence[0], hidden = p.hidden, size = half.size;
+    const int64_t gates = 4 * size, bytes = size * sizeof(T), columns = panels(gates),
+                  z_stride = columns * kLanes, step = turn - 1;
+    T* const cell = at(places.cell);
+    const auto after = [&](int64_t steps) { return half.hidden + steps % 2 * half.hidden_stride; };
+    // A row [4H] and this half's part of it [4 size].
+    const auto gather = [&](const T* row, T* part) {
+      for (int gate = 0; gate < 4; ++gate) {
+        std::memcpy(part + gate * size, row + gate * hidden + half.first, bytes);
+      }
+    };
+    const auto pack_columns = [&](const T* matrix, int64_t count, void* to) {
+      T* const gathered = at(places.columns);
+      for (int64_t r = 0; r < count; ++r) gather(matrix + r * 4 * hidden, gathered + r * gates);
+      for (int64_t panel = 0; panel < columns; ++panel) {
+        Products<Math>::pack(gathered, count, gates, gates, 1, panel, to);
+      }
+    };
+
+    // The first half writes the outputs of both, a turn later: two threads that write to one cache
+    // line wait for each other.
+    if (step > 0 && half.first == 0) {
+      std::memcpy(d.outputs + rows.at(0, step - 1) * hidden, after(step), hidden * sizeof(T));
+    }
+    if (turn == 0) {
+      pack_columns(d.input_kernel, p.features, packed(places.input));
+      pack_columns(d.recurrent_kernel, hidden, packed(places.recurrent));
+      gather(d.bias, at(places.bias));
+      std::memcpy(cell, d.initial_cell + sequence * hidden + half.first, bytes);
+      std::memcpy(after(0) + half.first, d.initial_hidden + sequence * hidden + half.first, bytes);
+      return;
+    }
+    if (step == rows.steps()) {
+      const int64_t to = sequence * hidden + half.first;
+      std::memcpy(d.final_hidden + to, after(step) + half.first, bytes);
+      std::memcpy(d.final_cell + to, cell, bytes);
+      if (half.first == 0) rows.clear_padding(d.outputs, hidden);
+      return;
+    }
+    T* const block = at(places.z);
+    T* const z = block + step % kBlockRows * z_stride;
+    if (step % kBlockRows == 0) {  // x W + b, for a block of steps
+      const Element* a[kBlockRows];
+      int64_t total = 0;
+      for (int64_t s = step; s < rows.steps() && total < kBlockRows; ++s, ++total) {
+        a[total] = Math::operand(p.inputs + rows.at(0, s) * p.features, p.features,
+                                 packed(places.operands) + total * panels(p.features) * kLanes);
+        std::memcpy(block + total * z_stride, at(places.bias), gates * sizeof(T));
+      }
+      multiply(a, total, elements(p.features), packed(places.input), columns, block, z_stride);
+    }
+    const Element* a = Math::operand(after(step), hidden, packed(places.operands));
+    multiply(&a, 1, elements(hidden), packed(places.recurrent), columns, z, z_stride, step % 2);
+    activate(z, size, cell, after(step + 1) + half.first, z, nullptr);
+    const int64_t row = rows.at(0, step);
+    if (d.gates != nullptr) {
+      std::memcpy(d.cells + row * hidden + half.first, cell, bytes);
+      for (int gate = 0; gate < 4; ++gate) {
+        std::memcpy(d.gates + (row * 4 + gate) * hidden + half.first, z + gate * size, bytes);
+      }
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // The backward pass
+  // -------------------------------------------------------------------------------------------
+
   // Replaces the gates of one row and step by dz, and d_cell by what reaches the step before.
   static void differentiate(T* gates, int64_t size, const T* cell, const T* cell_before,
                             const T* d_output, const T* d_hidden, T* d_cell) {
@@ -218,6 +321,7 @@ struct Tile : Products<Math> {
     }
     rows.clear_padding(d.d_inputs, p.features);
   }
+
   // -------------------------------------------------------------------------------------------
   // The gradients of kernels and bias
   // -------------------------------------------------------------------------------------------
@@ -310,8 +414,8 @@ struct Tile : Products<Math> {
 template <typename Math>
 constexpr Kernels<typename Math::T> table() {
   using K = Tile<Math>;
-  return {kTileRows, kBlockRows, K::packed_bytes, K::panels,
-          K::pack,   K::forward, K::backward,     K::gradient};
+  return {kTileRows,  kBlockRows,    K::packed_bytes, K::panels,   K::pack,
+          K::forward, K::half_bytes, K::half,         K::backward, K::gradient};
 }
 
 }  // namespace

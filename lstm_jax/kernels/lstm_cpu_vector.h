@@ -240,13 +240,16 @@ struct Products {
 
   static int64_t elements(int64_t size) { return ceil_div(size, Math::kPerElement); }
   static int64_t panels(int64_t columns) { return ceil_div(columns, kLanes); }
+  // The vectors that a packed panel takes: an odd number, so that neighbours of several panels do
+  // not share the few places that the L1 cache has for addresses 4 KiB apart.
+  static int64_t depth(int64_t rows) { return elements(rows) | 1; }
   static int64_t packed_bytes(int64_t rows, int64_t columns) {
-    return panels(columns) * elements(rows) * kLanes * sizeof(Element);
+    return panels(columns) * depth(rows) * kLanes * sizeof(Element);
   }
 
   static void pack(const T* matrix, int64_t rows, int64_t columns, int64_t row_stride,
                    int64_t column_stride, int64_t panel, void* packed) {
-    Element* to = static_cast<Element*>(packed) + panel * elements(rows) * kLanes;
+    Element* to = static_cast<Element*>(packed) + panel * depth(rows) * kLanes;
     if constexpr (Math::kPerElement == 1) {
       if (column_stride == 1) {
         matrix += panel * kLanes;
@@ -325,16 +328,16 @@ struct Products {
     constexpr int kColumns = columns_for(1);
     static const Block* const table =
         block_table<false, kColumns>(std::make_integer_sequence<int, kRows * kColumns>());
-    const int64_t groups = ceil_div(rows, kRows);
+    const int64_t groups = ceil_div(rows, kRows), stride = (count | 1) * kLanes;
     const int64_t widths = ceil_div(columns, columns_for(ceil_div(rows, groups)));
     for (int64_t turn = 0; turn < widths; ++turn) {
       const int64_t w = from_right ? widths - 1 - turn : turn;
       const int64_t first = columns * w / widths, width = columns * (w + 1) / widths - first;
       for (int64_t g = 0; g < groups; ++g) {
         const int64_t top = rows * g / groups, height = rows * (g + 1) / groups - top;
-        table[(height - 1) * kColumns + width - 1](a + top, 0, count, b + first * count * kLanes,
-                                                   count * kLanes,
-                                                   c + top * c_stride + first * kLanes, c_stride);
+        table[(height - 1) * kColumns + width - 1](
+            a + top, 0, count, b + first * stride, stride, c + top * c_stride + first * kLanes,
+            c_stride);
       }
     }
   }
