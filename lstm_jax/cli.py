@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ from tyro.conf import Positional, arg
 
 import lstm_jax.run
 from lstm_jax.machine import keep_memory
+from lstm_jax.teacher import teach
 from lstm_jax.text import load_corpus
 from lstm_jax.train.config import Config
 from lstm_jax.train.language_model import pretrain as pretrain_run
@@ -32,6 +34,7 @@ def train(
     label_column: str = "label",
     unlabelled: str | None = None,
     init: Path | None = None,
+    teacher: Path | None = None,
     resume: bool = False,
 ) -> None:
     """Train a classifier on a CSV, TSV or JSONL file.
@@ -47,6 +50,9 @@ def train(
             looked at: for --train.unlabelled and --text.window. imdb brings its own.
         init: the folder of a run of `pretrain`, or of another classifier, to start from; the model
             and text settings must be the same.
+        teacher: the folder of a finished run on the same examples, with the same seed: what it and
+            a linear model together say of texts without labels is learnt in the place of labels,
+            of --train.unlabelled of them. Needs scikit-learn.
         resume: go on with the run in the folder.
     """
     console = Console()
@@ -57,6 +63,8 @@ def train(
         test_path=test,
         unlabelled=config.train.unlabelled > 0,
     )
+    if teacher is not None and config.train.unlabelled == 0:
+        raise ValueError("--teacher has something to say of --train.unlabelled texts, and it is 0")
     if unlabelled is not None:
         corpus = replace(corpus, unlabelled=_texts(unlabelled, text_column, label_column))
     if corpus.notice:
@@ -67,6 +75,7 @@ def train(
         run,
         command=command_line("lstm_jax"),
         init=init,
+        teacher=None if teacher is None else partial(teach, lstm_jax.run.load(teacher)),
         resume=resume,
         console=console,
     )

@@ -31,7 +31,15 @@ FLOORS = [
         "train.language_model",
         "train.loop",
     ),
-    *("run", "interop.weights", "interop.flax", "interop.keras", "interop.torch"),
+    *(
+        "run",
+        "linear",
+        "teacher",
+        "interop.weights",
+        "interop.flax",
+        "interop.keras",
+        "interop.torch",
+    ),
     *("interop.onnx_lstm", "interop.onnx", "interop.stablehlo", "interop.export", "interop"),
     *("cli", "__main__"),
 ]

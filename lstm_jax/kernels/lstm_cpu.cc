@@ -93,10 +93,28 @@ void advise(ffi::AnyBuffer buffer) {
 // The two passes
 // ---------------------------------------------------------------------------------------------
 
-// Until when two threads for a sequence are not worth it, since others use the processor: a thread
-// that waits for the other would wait for the system's time slices.
-using Clock = std::chrono::steady_clock;
-std::atomic<Clock::time_point> alone_until{Clock::time_point::min()};
+// Whether a second thread for a sequence is worth it: not for a while after one was held up by the
+// system, which has others to run; twice as long each time that it happens again.
+class Patience {
+ public:
+  bool has() const { return Clock::now() >= until_.load(); }
+  void found(bool in_time) {
+    if (in_time) {
+      pause_ = kLeast;
+    } else {
+      until_ = Clock::now() + pause_.load();
+      pause_ = std::min(2 * pause_.load(), kMost);
+    }
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr Clock::duration kLeast = std::chrono::milliseconds(5),
+                                   kMost = std::chrono::seconds(1);
+  std::atomic<Clock::time_point> until_{Clock::time_point::min()};
+  std::atomic<Clock::duration> pause_{kLeast};
+};
+Patience patience;
 
 using Memory = std::unique_ptr<void, decltype(&std::free)>;
 
@@ -149,9 +167,8 @@ class Pass {
 
  private:
   static constexpr int64_t kSumBytes = 1 << 19;
-  static constexpr size_t kSharedBytes = 1 << 16;
+  static constexpr size_t kSharedBytes = 96 << 10;
   static constexpr int64_t kSharedSteps = 64;
-  static constexpr std::chrono::milliseconds kAlone{100};
 
   int64_t count() const { return directions_.size(); }
 
@@ -202,7 +219,7 @@ class Pass {
   bool shared() const {
     return 2 * count() * problem_.batch <= pool_.num_threads() && problem_.time >= kSharedSteps &&
            4 * problem_.hidden * problem_.hidden * sizeof(T) >= kSharedBytes &&
-           Clock::now() >= alone_until.load();
+           patience.has();
   }
 
   // The forward pass with two threads for each sequence, each with half of the units.
@@ -224,10 +241,8 @@ class Pass {
       const auto turns_of = [&](const Half<T>& half) {
         return [&](int64_t turn) { kernels_.half(problem_, direction, half, turn); };
       };
-      if (!in_turns(pool_, lengths_[order_[sequence]] + 2, turns_of(halves[0]),
-                    turns_of(halves[1]))) {
-        alone_until = Clock::now() + kAlone;
-      }
+      const int64_t turns = lengths_[order_[sequence]] + 2;
+      patience.found(in_turns(pool_, turns, turns_of(halves[0]), turns_of(halves[1])));
     });
   }
 

@@ -36,6 +36,8 @@ class Batch(NamedTuple):
         labels: int32 `[B]`, UNLABELLED where there is none, 0 in filler rows.
         weights: float32 `[B]`, how much an example counts, usually 1; 0 for filler.
         index: int32 `[B]`, the example's row number in the data, -1 for filler.
+        taught: float32 `[B, C]`, what to learn in the place of a label where there is none; or
+            None, if no example has such.
     """
 
     tokens: NDArray[np.int32]
@@ -43,6 +45,7 @@ class Batch(NamedTuple):
     labels: NDArray[np.int32]
     weights: NDArray[np.float32]
     index: NDArray[np.int32]  # pyright: ignore[reportIncompatibleMethodOverride]
+    taught: NDArray[np.float32] | None = None
 
 
 class BatchSource:
@@ -70,6 +73,7 @@ class BatchSource:
         seed: int | None = None,
         epochs: int = 1,
         weights: NDArray[np.floating] | None = None,
+        taught: NDArray[np.floating] | None = None,
     ) -> None:
         """See `training_batches`; with `seed=None` the order is by length, without shuffling."""
         for name, value in (
@@ -93,6 +97,12 @@ class BatchSource:
                 f" {len(sequences)} sequences is needed"
             )
         self._weights = np.asarray(weights, np.float32)
+        if taught is not None and (np.ndim(taught) != 2 or len(taught) != len(sequences)):
+            raise ValueError(
+                f"taught: shape {np.shape(taught)}, but a row for each of {len(sequences)}"
+                " sequences is needed"
+            )
+        self._taught = None if taught is None else np.asarray(taught, np.float32)
         self._sequences = [
             padding.cut(_checked_ids(number, sequence)) for number, sequence in enumerate(sequences)
         ]
@@ -162,7 +172,11 @@ class BatchSource:
         labels[: len(rows)] = self._labels[rows]
         weights[: len(rows)] = self._weights[rows]
         index[: len(rows)] = rows
-        return Batch(tokens, lengths, labels, weights, index)
+        taught = None
+        if self._taught is not None:
+            taught = np.zeros((self._rows, self._taught.shape[1]), np.float32)
+            taught[: len(rows)] = self._taught[rows]
+        return Batch(tokens, lengths, labels, weights, index, taught)
 
     def _fingerprint(self) -> str:
         # Without row_multiple: a run may go on with another number of devices.
@@ -170,6 +184,8 @@ class BatchSource:
         checksum = zlib.crc32(repr(settings).encode())
         checksum = zlib.crc32(self._labels.tobytes(), checksum)
         checksum = zlib.crc32(self._weights.tobytes(), checksum)
+        if self._taught is not None:
+            checksum = zlib.crc32(self._taught.tobytes(), checksum)
         for sequence in self._sequences:
             checksum = zlib.crc32(np.ascontiguousarray(sequence, np.int32).data, checksum)
         return f"{checksum:08x}"
@@ -244,6 +260,7 @@ def training_batches(
     row_multiple: int = 1,
     epochs: int | None = None,
     weights: NDArray[np.floating] | None = None,
+    taught: NDArray[np.floating] | None = None,
 ) -> BatchIterator:
     """Goes over the examples again and again, in a new random order each time.
 
@@ -261,6 +278,8 @@ def training_batches(
             the examples of a batch do not depend on it.
         epochs: after how many to stop, or None for never.
         weights: `[N]`, how much each example counts, above 0; None for 1 each.
+        taught: `[N, C]`, what is to be learnt in the place of the labels of examples that have
+            none, if there is such; the rows of others do not count.
 
     Returns:
         The iterator; its `batches_per_epoch` is Σ over buckets ⌈examples / batch_size⌉.
@@ -279,6 +298,7 @@ def training_batches(
             seed=seed,
             epochs=_ENDLESS if epochs is None else epochs,
             weights=weights,
+            taught=taught,
         )
     )
 

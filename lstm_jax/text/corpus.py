@@ -60,6 +60,8 @@ class Corpus:
         test: the examples for the final measurement, or None where the source has none.
         class_names: the name of each label.
         unlabelled: texts without labels, if asked for.
+        taught: float32 `[len(unlabelled), classes]`, the probabilities of the classes of each of
+            those texts that a teacher gave, to be learnt in the place of labels; or None.
         notice: what the user must be told before anything else, or None.
     """
 
@@ -68,7 +70,16 @@ class Corpus:
     test: Examples | None
     class_names: tuple[str, ...]
     unlabelled: list[str] = field(default_factory=list)
+    taught: NDArray[np.float32] | None = None
     notice: str | None = None
+
+    def __post_init__(self) -> None:
+        wanted = (len(self.unlabelled), len(self.class_names))
+        if self.taught is not None and self.taught.shape != wanted:
+            raise ValueError(
+                f"taught: of shape {self.taught.shape}, but {wanted} is needed, a row for each text"
+                " without a label"
+            )
 
 
 def split_validation(

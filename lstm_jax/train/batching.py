@@ -18,6 +18,7 @@ def batches_to_train(
     *,
     devices: int = 1,
     weights: NDArray[np.floating] | None = None,
+    taught: NDArray[np.floating] | None = None,
 ) -> BatchIterator:
     """Batches without end, in a new random order each epoch; see `lstm_jax.text`."""
     return training_batches(
@@ -29,6 +30,7 @@ def batches_to_train(
         seed=config.seed,
         row_multiple=devices,
         weights=weights,
+        taught=taught,
     )
 
 

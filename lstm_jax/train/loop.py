@@ -1,6 +1,6 @@
 """Training a classifier from beginning to end: texts in, a run's folder out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ def train(
     *,
     command: str,
     init: Path | None = None,
+    teacher: Callable[[Corpus, Config], Corpus] | None = None,
     apart: Mapping[str, NDArray[np.bool_]] | None = None,
     resume: bool = False,
     console: Console | None = None,
@@ -52,6 +53,8 @@ def train(
         command: what the user typed, for the record.
         init: the folder of a finished run, of a language model or a classifier, whose tokenizer
             and words and LSTMs this one starts from, whatever `text.window` says.
+        teacher: says what to learn, in the place of labels, of the texts that have none: gives the
+            corpus with `taught`. Its time counts as the run's.
         apart: parts of the test examples, [N] true for those in it, by the names under which their
             accuracy stands in the result too: `test_accuracy_NAME`.
         resume: go on with the run in the folder, if there is one; a finished one is left as it is.
@@ -75,7 +78,7 @@ def train(
             folder.save_tokenizer(WordTokenizer.load(source.tokenizer))
         return _work(
             config,
-            corpus,
+            corpus if teacher is None else teacher(corpus, config),
             folder,
             start=None if source is None else load_encoder(source.weights),
             apart=apart or {},
@@ -116,13 +119,20 @@ def _work(
     weights = np.ones(len(examples))
     if config.train.class_weights == "balanced":
         weights = _balanced(examples.labels)
-    more = encode_once(tokenizer, _some(corpus.unlabelled, config))
+    rows = _some(len(corpus.unlabelled), config)
+    more = encode_once(tokenizer, [corpus.unlabelled[row] for row in rows])
+    taught = None
+    if corpus.taught is not None:
+        taught = np.zeros((len(ids) + len(more), classes), np.float32)
+        taught[len(ids) :] = corpus.taught[rows]
+        taught = taught[:, -model.outputs :]  # of two classes, that of class 1
     batches = batches_to_train(
         config,
         [*ids, *more],
         np.concatenate([examples.labels, np.full(len(more), UNLABELLED)]),
         devices=placement.devices,
         weights=np.concatenate([weights, np.ones(len(more))]),
+        taught=taught,
     )
 
     def predict(params: Params, examples: Examples) -> NDArray[np.float32]:
@@ -173,10 +183,9 @@ def _work(
     return params, result
 
 
-def _some(texts: list[str], config: Config) -> list[str]:
-    """As many of the texts as the configuration asks for, drawn by its seed."""
-    drawn = np.random.default_rng(config.seed).permutation(len(texts))
-    return [texts[row] for row in drawn[: config.train.unlabelled]]
+def _some(texts: int, config: Config) -> NDArray[np.integer]:
+    """Row numbers of as many of the texts as the configuration asks for, drawn by its seed."""
+    return np.random.default_rng(config.seed).permutation(texts)[: config.train.unlabelled]
 
 
 def _balanced(labels: NDArray[np.integer]) -> NDArray[np.float64]:

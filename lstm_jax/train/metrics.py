@@ -1,5 +1,6 @@
 """Exact metrics over a whole data set, in float64 NumPy, from the logits of every example."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -130,6 +131,29 @@ def fit_temperature(logits: NDArray, labels: NDArray[np.integer]) -> float:
 
     found = minimize_scalar(loss, bounds=(np.log(0.1), np.log(10.0)), method="bounded")
     return float(np.exp(found.x))
+
+
+def blend_weights(parts: Sequence[NDArray], labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """The weights, 0 or more, with which the sum of several models' logits fits labels best.
+
+    Args:
+        parts: the logits [N, C] of each model, of examples that none was trained on.
+        labels: [N].
+
+    Returns:
+        A weight for each model; they are not shares, since they set the temperature too.
+    """
+    from scipy.optimize import minimize
+
+    logits = np.stack([_for_each_class(part) for part in parts])  # [models, N, classes]
+    rows = np.arange(len(labels))
+
+    def loss(weights: NDArray) -> float:
+        chances = log_softmax(np.tensordot(weights, logits, 1), axis=-1)
+        return -float(chances[rows, labels].mean())
+
+    start = np.full(len(parts), 1 / len(parts))
+    return minimize(loss, start, method="L-BFGS-B", bounds=[(0, None)] * len(parts)).x
 
 
 def _for_each_class(logits: NDArray) -> NDArray[np.float64]:

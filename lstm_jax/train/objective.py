@@ -52,7 +52,8 @@ class Objective(Protocol):
 class Classification:
     """The weighted mean cross-entropy of the labels, and of what takes their place without them.
 
-    Texts without labels (`UNLABELLED`) have the model's own probabilities p for a label: their
+    Texts without labels (`UNLABELLED`) have a teacher's probabilities for a label, if there is one
+    (`Batch.taught`). If not, they have the model's own probabilities p for a label: their
     cross-entropy with themselves is the entropy of p, and less of it is a more decided model; that
     of p with what the model says of the moved words is least where the movement changes nothing.
 
@@ -88,6 +89,7 @@ class Classification:
         labelled = labels != UNLABELLED
         present = (labelled & (weights > 0)).astype(weights.dtype)
         given = smoothed_labels(labels, self.model.outputs, self.label_smoothing)
+        teacher = None if batch.taught is None else jnp.asarray(batch.taught)
 
         def embed(params: Params) -> Any:
             return self.model.apply({"params": params}, batch.tokens, method="embed", **how)
@@ -108,12 +110,12 @@ class Classification:
 
         gradient = jax.value_and_grad(mean_loss, (0, 1), has_aux=True)
         embeddings, from_embeddings = jax.vjp(embed, params)
-        (loss, (totals, own)), found = gradient(params, embeddings)
+        (loss, (totals, own)), found = gradient(params, embeddings, teacher)
         if self.adversarial > 0:
             moved = embeddings + perturbation(
                 embeddings, found[1], jnp.asarray(batch.lengths), self.adversarial
             )
-            _, found_there = gradient(params, moved, own)
+            _, found_there = gradient(params, moved, own if teacher is None else teacher)
             found = jax.tree.map(lambda here, there: (here + there) / 2, found, found_there)
         return (loss, totals), jax.tree.map(jnp.add, found[0], *from_embeddings(found[1]))
 
