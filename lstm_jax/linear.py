@@ -9,6 +9,7 @@ Classification", section 2; with a logistic regression in place of the support v
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,10 +49,14 @@ def fit_linear(
         raise ValueError("this needs scikit-learn: pip install 'lstm_jax[linear]'") from error
     if missing := sorted(set(range(classes)) - set(labels.tolist())):
         raise ValueError(f"labels: each of {classes} classes needs a text, {missing} have none")
-    vectorizer = CountVectorizer(
-        ngram_range=(1, longest), min_df=2, binary=True, token_pattern=WORDS, dtype=np.float32
+    vectorizer: Any = CountVectorizer(
+        ngram_range=(1, longest),
+        min_df=2,
+        binary=True,
+        token_pattern=WORDS,
+        dtype=np.float32,  # pyright: ignore[reportArgumentType]
     )
-    occurs = vectorizer.fit_transform(texts)
+    occurs: Any = vectorizer.fit_transform(texts)
     models = []
     for label in [1] if classes == 2 else range(classes):
         inside = labels == label
