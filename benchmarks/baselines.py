@@ -106,7 +106,7 @@ def blend(
     config = run.config
     if config.train.validation_fraction == 0:
         raise ValueError("run must have a validation part to choose the weights on")
-    kept, held_out = split_validation(train.labels, config.train.validation_fraction, config.seed)
+    kept, held_out = split_validation(train.labels, *config.validation_part)
     part, validation = train.take(kept), train.take(held_out)
     linear = fit_linear(part.texts, part.labels, 2, penalty=penalty)
     weights = blend_weights(

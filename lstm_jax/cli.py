@@ -34,7 +34,7 @@ def train(
     label_column: str = "label",
     unlabelled: str | None = None,
     init: Path | None = None,
-    teacher: Path | None = None,
+    teacher: tuple[Path, ...] = (),
     resume: bool = False,
 ) -> None:
     """Train a classifier on a CSV, TSV or JSONL file.
@@ -50,9 +50,10 @@ def train(
             looked at: for --train.unlabelled and --text.window. imdb brings its own.
         init: the folder of a run of `pretrain`, or of another classifier, to start from; the model
             and text settings must be the same.
-        teacher: the folder of a finished run on the same examples, with the same seed: what it and
-            a linear model together say of texts without labels is learnt in the place of labels,
-            of --train.unlabelled of them. Needs scikit-learn.
+        teacher: the folders of one or more finished runs on the same examples, with the same seed
+            or --train.validation-seed: what they and a linear model together say of texts without
+            labels is learnt in the place of labels, of --train.unlabelled of them. Needs
+            scikit-learn.
         resume: go on with the run in the folder.
     """
     console = Console()
@@ -63,7 +64,7 @@ def train(
         test_path=test,
         unlabelled=config.train.unlabelled > 0,
     )
-    if teacher is not None and config.train.unlabelled == 0:
+    if teacher and config.train.unlabelled == 0:
         raise ValueError("--teacher has something to say of --train.unlabelled texts, and it is 0")
     if unlabelled is not None:
         corpus = replace(corpus, unlabelled=_texts(unlabelled, text_column, label_column))
@@ -75,7 +76,9 @@ def train(
         run,
         command=command_line("lstm_jax"),
         init=init,
-        teacher=None if teacher is None else partial(teach, lstm_jax.run.load(teacher)),
+        teacher=partial(teach, [lstm_jax.run.load(folder) for folder in teacher])
+        if teacher
+        else None,
         resume=resume,
         console=console,
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lstm_jax.text import UNKNOWN, word_vectors
+from lstm_jax.text import UNKNOWN, cooccurrence, word_vectors
 from lstm_jax.text.cooccurrence import _counts, _information
 
 
@@ -62,9 +62,24 @@ def test_words_of_like_use_begin_close_to_each_other(rng):
 
 
 def test_few_words_give_long_vectors_that_end_in_zeros(sequences):
-    short, long = (word_vectors(sequences, 12, size, window=3) for size in (11, 20))
+    short, long = (word_vectors(sequences, 12, size, window=3) for size in (12, 20))
     np.testing.assert_allclose(long @ long.T, short @ short.T, atol=1e-4)
-    assert not long[:, 11:].any()
+    assert not long[:, 12:].any()
+
+
+def test_few_words_of_a_large_vocabulary_have_the_vectors_of_a_small_one(sequences):
+    small, large = (word_vectors(sequences, words, 4, window=3) for words in (12, 2_000))
+    np.testing.assert_allclose(large[:12] @ large[:12].T, small @ small.T, atol=1e-4)
+    assert not large[12:].any()
+
+
+def test_many_words_have_the_vectors_that_few_would(rng, monkeypatch):
+    """The largest singular values alone, and all of them."""
+    texts = [rng.zipf(1.3, 30) % 60 + 2 for _ in range(100)]
+    every = word_vectors(texts, 70, 8, window=2)
+    monkeypatch.setattr(cooccurrence, "DENSE", 0)
+    some = word_vectors(texts, 70, 8, window=2)
+    np.testing.assert_allclose(some @ some.T, every @ every.T, atol=1e-3)
 
 
 def test_texts_without_two_words_give_zeros():

@@ -91,11 +91,23 @@ def test_blend_weights_are_at_the_least_loss(rng, classes):
 
 def test_what_is_taught_are_probabilities_and_mostly_right(teacher):
     run = lstm_jax.load(teacher)
-    taught = teach(run, CORPUS, STUDENT).taught
+    taught = teach([run], CORPUS, STUDENT).taught
     assert taught is not None
     assert taught.shape == (200, 2)
     np.testing.assert_allclose(taught.sum(1), 1, atol=1e-6)
     assert (taught.argmax(1) == np.arange(200) % 2).mean() >= 0.9
+
+
+def test_teachers_with_one_validation_part_teach_together(teacher, tmp_path):
+    train = replace(small.CONFIG.train, validation_seed=small.CONFIG.seed)
+    other = replace(small.CONFIG, seed=7, train=train)
+    loop.train(other, CORPUS, tmp_path / "other", command="", console=QUIET)
+    runs = [lstm_jax.load(path) for path in (teacher, tmp_path / "other")]
+    both, first, again = (
+        teach(chosen, CORPUS, STUDENT).taught for chosen in (runs, runs[:1], runs[:1] * 2)
+    )
+    np.testing.assert_allclose(first, again, atol=1e-5)  # a mean of equals
+    assert np.abs(np.log(both) - np.log(first)).max() > 0.1
 
 
 @pytest.mark.parametrize(
@@ -107,7 +119,7 @@ def test_what_is_taught_are_probabilities_and_mostly_right(teacher):
     ],
 )
 def test_a_teacher_that_cannot_teach_says_why(teacher, change, message):
-    arguments = {"run": lstm_jax.load(teacher), "corpus": CORPUS, "student": STUDENT}
+    arguments = {"runs": [lstm_jax.load(teacher)], "corpus": CORPUS, "student": STUDENT}
     with pytest.raises(ValueError, match=message):
         teach(**(arguments | change))
 
@@ -213,7 +225,7 @@ def test_a_finished_student_asks_its_teacher_nothing(teacher, tmp_path):
 
     def judge(corpus, config):
         asked.append(config.name)
-        return teach(lstm_jax.load(teacher), corpus, config)
+        return teach([lstm_jax.load(teacher)], corpus, config)
 
     run = partial(
         loop.train, STUDENT, CORPUS, tmp_path / "run", command="", teacher=judge, console=QUIET
@@ -224,17 +236,29 @@ def test_a_finished_student_asks_its_teacher_nothing(teacher, tmp_path):
     assert len(asked) == 1
 
 
-def test_the_preset_trains_its_teacher_first(tmp_path, monkeypatch):
-    tiny = replace(small.CONFIG, name="semisupervised")
-    monkeypatch.setitem(imdb.TEACHERS, "distilled", tiny)
-    config = replace(STUDENT, name="distilled")
+def test_the_preset_trains_its_teachers_once_and_before(tmp_path, monkeypatch):
+    tiny = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=1, validation_seed=0))
+    teachers = [replace(tiny, name="teacher", seed=seed) for seed in range(2)]
+    monkeypatch.setitem(imdb.TAUGHT_BY, "distilled", teachers)
+    config = replace(
+        tiny, name="distilled", train=replace(STUDENT.train, epochs=1, validation_seed=0)
+    )
     corpus = load_corpus("builtin")
     told = replace(corpus, unlabelled=corpus.train.texts[:200])
     monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: told)
-    experiment = imdb.Experiment(config, data="builtin", runs=tmp_path)
-    imdb.run(experiment)
-    minutes = [
-        json.loads((tmp_path / f"builtin-{name}-seed0" / "result.json").read_text())["minutes"]
-        for name in ("semisupervised", "distilled")
+    path = tmp_path / "record.json"
+    imdb.run(
+        imdb.Experiment(config, data="builtin", seeds=(3, 4), runs=tmp_path / "runs", record=path)
+    )
+    results = {
+        name: json.loads((tmp_path / "runs" / f"builtin-{name}" / "result.json").read_text())
+        for name in ("teacher-seed0", "teacher-seed1", "distilled-seed3", "distilled-seed4")
+    }
+    assert len(list((tmp_path / "runs").iterdir())) == 4
+    assert ["test_accuracy" in result for result in results.values()] == [False] * 2 + [True] * 2
+    record = json.loads(path.read_text())
+    of_teachers = sum(results[f"teacher-seed{seed}"]["minutes"] for seed in range(2))
+    assert record["teachers_minutes"] == [round(of_teachers, 2)] * 2
+    assert record["minutes"] == [
+        round(results[f"distilled-seed{seed}"]["minutes"], 2) for seed in (3, 4)
     ]
-    assert all(minute > 0 for minute in minutes)

@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 
 from lstm_jax.text.tokenizer import PADDING, UNKNOWN
 
+# Of so many words at most all singular values are found: the other way needs many of them.
+DENSE = 1_000
+
 
 def word_vectors(
     sequences: Sequence[NDArray[np.integer]], vocabulary_size: int, size: int, *, window: int
@@ -47,14 +50,22 @@ def word_vectors(
     if size < 1:
         raise ValueError(f"size: {size}, but at least 1 is allowed")
     information = _information(_counts(sequences, vocabulary_size, window))
+    words = np.flatnonzero(information.getnnz(axis=1))
+    information = information[words]
+    if len(words) <= max(DENSE, size):
+        left, values, _ = np.linalg.svd(
+            information.toarray().astype(np.float64), full_matrices=False
+        )
+    else:
+        start = np.random.default_rng(0).normal(size=len(words)).astype(np.float32)
+        left, values, _ = scipy.sparse.linalg.svds(information, size, v0=start)
+    assert left is not None
+    rank = min(size, len(words))
+    found = left[:, :rank] * np.sqrt(np.maximum(values[:rank], 0))
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
     vectors = np.zeros((vocabulary_size, size), np.float32)
-    rank = min(size, vocabulary_size - 1)
-    if information.nnz > 0:
-        start = np.random.default_rng(0).normal(size=vocabulary_size).astype(np.float32)
-        left, values, _ = scipy.sparse.linalg.svds(information, rank, v0=start)
-        vectors[:, :rank] = left * np.sqrt(np.maximum(values, 0))
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-6)
+    vectors[words, :rank] = found / np.maximum(lengths, 1e-6)
+    return vectors
 
 
 def _counts(

@@ -73,6 +73,9 @@ class TrainConfig:
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the training examples held out to measure on after each epoch; the weights with the
     lowest loss on it are kept. 0 keeps the last."""
+    validation_seed: Annotated[int, Field(ge=0)] | None = None
+    """Decides which ones, where runs with different seeds should hold out the same; else the run's
+    seed does."""
     ema_decay: Probability = 0.0
     """Decay per step of a moving average of the weights, which then predicts; 0 for none."""
     label_smoothing: Probability = 0.0
@@ -100,11 +103,17 @@ class Config:
     name: str = "bilstm"
     """What the run is called in its results."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Decides initial weights, dropout, the validation split and the order of batches."""
+    """Decides initial weights, dropout, the validation part and the order of batches."""
     text: TextConfig = dataclasses.field(default_factory=TextConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+
+    @property
+    def validation_part(self) -> tuple[float, int]:
+        """Fraction and seed of `text.split_validation`."""
+        seed = self.train.validation_seed
+        return self.train.validation_fraction, self.seed if seed is None else seed
 
     def save(self, path: Path) -> None:
         """Writes the configuration as JSON."""

@@ -221,9 +221,7 @@ def pretrain(
     def work(clock: Clock) -> tuple[Params, dict[str, Any]]:
         kept, validation = list(texts), []
         if config.train.validation_fraction > 0:
-            parts = split_validation(
-                np.zeros(len(texts), np.int32), config.train.validation_fraction, config.seed
-            )
+            parts = split_validation(np.zeros(len(texts), np.int32), *config.validation_part)
             kept, validation = ([texts[int(row)] for row in rows] for rows in parts)
         tokenizer = folder.make_tokenizer(kept, config.text)
         folder.describe_data(name, (), {"train": len(kept), "validation": len(validation)})

@@ -102,9 +102,7 @@ def _work(
     """The parameters, and how well they do."""
     examples, validation = corpus.train, None
     if config.train.validation_fraction > 0:
-        kept, held_out = split_validation(
-            corpus.train.labels, config.train.validation_fraction, config.seed
-        )
+        kept, held_out = split_validation(corpus.train.labels, *config.validation_part)
         examples, validation = corpus.train.take(kept), corpus.train.take(held_out)
     # The vocabulary comes from the training part alone.
     tokenizer = folder.make_tokenizer(examples.texts, config.text)
