@@ -158,8 +158,8 @@ def test_a_sequence_has_the_same_bits_alone_and_in_a_batch():
         np.testing.assert_array_equal(alone[0], together[n])
 
 
-# Run in processes of their own, below: prints a digest of all bits, the error against float64, and
-# the number of threads.
+# Run in processes of their own, below: prints a digest of all bits, the number of threads, and,
+# where ERROR is set, the error against float64.
 PROGRAM = """
 import hashlib, json, os
 import jax, numpy as np, jax.numpy as jnp
@@ -170,18 +170,21 @@ digest, errors = hashlib.sha256(), []
 SHAPES = [(33, 40, 7, 100), (1, 200, 5, 33), (6, 30, 40, 20), (1, 150, 5, 100), (2, 70, 9, 65)]
 for shape in SHAPES:
     for reverse in (False, True):
-        wanted = t.value_and_gradients(t.scan, *t.problem(*shape, jnp.float64), reverse)
+        wanted = None
+        if "ERROR" in os.environ:
+            wanted = t.value_and_gradients(t.scan, *t.problem(*shape, jnp.float64), reverse)
         for dtype in (jnp.float32, jnp.float64):
             got = t.value_and_gradients(t.compiled, *t.problem(*shape, dtype), reverse)
-            for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(wanted)):
+            for a in jax.tree.leaves(got):
                 digest.update(np.asarray(a).tobytes())
+            for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(wanted)) if wanted else ():
                 scale = max(1, np.abs(b).max())
                 errors.append(float(np.abs(a - b).max() / scale) / jnp.finfo(dtype).eps)
 threads = sum(
     open(f"/proc/self/task/{task}/comm").read().startswith("tf_XLAEigen")
     for task in os.listdir("/proc/self/task")
 )
-print(json.dumps({"bits": digest.hexdigest(), "error": max(errors), "threads": threads,
+print(json.dumps({"bits": digest.hexdigest(), "error": max(errors, default=0), "threads": threads,
                   "set": cpu.INSTRUCTION_SET}))
 """
 
@@ -240,10 +243,10 @@ def test_a_sequence_on_two_threads_has_its_bits_however_they_are_held_up():
 
 @pytest.mark.parametrize("name", ["plain", "avx2", "avx512"])
 def test_each_instruction_set_is_exact(name):
-    result = run_program(PROGRAM, LSTM_JAX_CPU_ISA=name)
+    result = run_program(PROGRAM, LSTM_JAX_CPU_ISA=name, ERROR="1")
     if result["set"] != name:
         pytest.skip(f"this processor has no {name}")
-    assert result["error"] < 50  # units of the dtype's rounding error
+    assert 0 < result["error"] < 50  # units of the dtype's rounding error
 
 
 def test_activations_are_as_exact_as_those_of_xla():

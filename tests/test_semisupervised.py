@@ -72,7 +72,8 @@ def test_word_vectors_start_from_all_texts_at_the_length_of_random_ones(monkeypa
 
 
 def test_a_run_with_them_learns_and_counts_labelled_texts_only(tmp_path):
-    config = replace(CONFIG, text=replace(CONFIG.text, window=3))
+    train = replace(CONFIG.train, epochs=8)
+    config = replace(CONFIG, text=replace(CONFIG.text, window=3), train=train)
     corpus = replace(CORPUS, unlabelled=list(MORE))
     result = loop.train(config, corpus, tmp_path / "run", command="", console=QUIET)
     assert result["test_accuracy"] >= 0.9

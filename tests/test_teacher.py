@@ -16,7 +16,7 @@ from lstm_jax import cli
 from lstm_jax.classifier import TextClassifier
 from lstm_jax.linear import fit_linear
 from lstm_jax.teacher import teach
-from lstm_jax.text import UNLABELLED, Batch, load_corpus
+from lstm_jax.text import UNLABELLED, Batch
 from lstm_jax.train import loop
 from lstm_jax.train.metrics import blend_weights, compute_metrics, probabilities
 from lstm_jax.train.objective import Classification
@@ -243,15 +243,11 @@ def test_the_preset_trains_its_teachers_once_and_before(tmp_path, monkeypatch):
     config = replace(
         tiny, name="distilled", train=replace(STUDENT.train, epochs=1, validation_seed=0)
     )
-    corpus = load_corpus("builtin")
-    told = replace(corpus, unlabelled=corpus.train.texts[:200])
-    monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: told)
+    monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: CORPUS)
     path = tmp_path / "record.json"
-    imdb.run(
-        imdb.Experiment(config, data="builtin", seeds=(3, 4), runs=tmp_path / "runs", record=path)
-    )
+    imdb.run(imdb.Experiment(config, seeds=(3, 4), runs=tmp_path / "runs", record=path))
     results = {
-        name: json.loads((tmp_path / "runs" / f"builtin-{name}" / "result.json").read_text())
+        name: json.loads((tmp_path / "runs" / f"small-{name}" / "result.json").read_text())
         for name in ("teacher-seed0", "teacher-seed1", "distilled-seed3", "distilled-seed4")
     }
     assert len(list((tmp_path / "runs").iterdir())) == 4

@@ -73,6 +73,40 @@ def test_keras_preset_cuts_any_text_as_keras_does(texts):
     assert as_lists(tokenizer.encode_batch(texts)) == keras_ids(texts, trained_on, 1000)
 
 
+# What the rules speak of, and what stands next to it.
+FRAGMENTS = [
+    *("n't", "'s", "'re", "'", "don", "it", "A", "Z", "_", "8/10", "3.5", "1,000", "0", "/", ","),
+    *("<br />", "<BR>", "< / br\t/ >", "<br", ">", "<", ".", "..", "...", " ", "\t", "\r\n"),
+    *("\x0b", "\x0c", "\x1c", "\x1f", "\x00", "\x7f", "<pad>", "<start>", "<unk>", "good"),
+]
+
+
+@pytest.mark.parametrize("preset", ["keras", "punctuation"])
+@settings(deadline=None, max_examples=500)
+@given(
+    st.lists(
+        st.one_of(st.sampled_from(FRAGMENTS), st.characters(max_codepoint=127)), max_size=20
+    ).map("".join)
+)
+def test_texts_in_ascii_have_the_ids_of_the_library(preset, text):
+    trained_on = [text, *TEXTS, " ".join(FRAGMENTS)]
+    tokenizer = WordTokenizer.train(trained_on, preset=preset, vocabulary_size=60)
+    library = Tokenizer.from_str(tokenizer.to_json())
+    texts = [text, "caf\u00e9", text + "\u00e9", text]  # in ASCII or not, in their order
+    assert as_lists(tokenizer.encode_batch(texts)) == [library.encode(t).ids for t in texts]
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not (SHARED / "tfds").is_dir(), reason="no prepared IMDB reviews here")
+@pytest.mark.parametrize("preset", ["keras", "punctuation"])
+def test_real_reviews_have_the_ids_of_the_library(preset):
+    texts = read_prepared(SHARED / "tfds" / PREPARED).train.texts[:4000]
+    tokenizer = WordTokenizer.train(texts, preset=preset, vocabulary_size=50_000)
+    library = Tokenizer.from_str(tokenizer.to_json())
+    found = as_lists(tokenizer.encode_batch(texts))
+    assert found == [encoding.ids for encoding in library.encode_batch(texts)]
+
+
 @pytest.mark.real_data
 @pytest.mark.skipif(not (SHARED / "tfds").is_dir(), reason="no prepared IMDB reviews here")
 def test_keras_preset_gives_the_ids_of_keras_on_real_reviews():

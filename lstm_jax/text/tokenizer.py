@@ -1,4 +1,4 @@
-"""Words and their numbers: text in, int32 ids out, on the Rust library `tokenizers`.
+"""Words and their numbers: text in, int32 ids out, as the Rust library `tokenizers` has them.
 
 Ids are 0 for padding, 1 for the start of a text, 2 for a word that is not in the vocabulary, and
 from 3 on the words of the training texts, the most frequent first (equally frequent ones in
@@ -11,13 +11,15 @@ The whole tokenizer is one JSON file in the library's own format: whatever can o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, processors, trainers
+
+from lstm_jax.text.rules import RULES
 
 PADDING, START, UNKNOWN = 0, 1, 2
 SPECIAL_WORDS = ("<pad>", "<start>", "<unk>")
@@ -26,50 +28,7 @@ SPECIAL_WORDS = ("<pad>", "<start>", "<unk>")
 _CHUNK = 2048
 
 
-def _keras() -> tuple[normalizers.Normalizer, pre_tokenizers.PreTokenizer]:
-    """Lower case; words are what is left between Keras's filter characters and spaces."""
-    filtered = r"""[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~\t\n ]+"""
-    return normalizers.Lowercase(), pre_tokenizers.Split(Regex(filtered), "removed")
-
-
-def _punctuation() -> tuple[normalizers.Normalizer, pre_tokenizers.PreTokenizer]:
-    """Lower case; punctuation marks are tokens, and so is what carries a judgement.
-
-    A run of `<br />` is one token, not a space: it ends a paragraph, the verdict of a review tends
-    to stand in the last one, and as one token it costs one time step. Contractions are split as in
-    the Penn Treebank ("did n't", "it 's"): one embedding learns the negation of every verb. A
-    rating ("8/10", "3.5") is one token, because its parts mean little.
-    """
-    normalizer = normalizers.Sequence(
-        [
-            normalizers.NFC(),
-            normalizers.Lowercase(),
-            normalizers.Replace("\u2019", "'"),
-            normalizers.Replace(Regex(r"(?:<\s*/?\s*br\s*/?\s*>\s*)+"), " <br> "),
-            normalizers.Replace(Regex(r"\.{2,}|\u2026"), "..."),
-        ]
-    )
-    end = r"(?![\p{L}\p{N}])"
-    token = "|".join(
-        [
-            "<br>",
-            rf"\p{{L}}+?(?=n't{end})",  # the verb before n't
-            rf"n't{end}",
-            rf"'(?:s|m|d|re|ve|ll){end}",
-            r"\p{N}+(?:[.,/]\p{N}+)+",  # 8/10, 3.5, 1,000
-            r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*",
-            r"\.{3}",
-            r"[\p{P}\p{S}]",
-        ]
-    )
-    return normalizer, pre_tokenizers.Split(Regex(token), "removed", invert=True)
-
-
-_PRESETS: dict[str, Callable[[], tuple[normalizers.Normalizer, pre_tokenizers.PreTokenizer]]] = {
-    "keras": _keras,
-    "punctuation": _punctuation,
-}
-PRESETS = tuple(_PRESETS)
+PRESETS = tuple(RULES)
 
 
 class WordTokenizer:
@@ -101,6 +60,7 @@ class WordTokenizer:
             )
         self._tokenizer = tokenizer
         self._words = words
+        self._ids = vocabulary
         self._preset = _recognise_preset(tokenizer)
 
     @classmethod
@@ -118,7 +78,7 @@ class WordTokenizer:
         Raises:
             ValueError: if an argument is not as described, or the texts have no words at all.
         """
-        if preset not in _PRESETS:
+        if preset not in RULES:
             raise ValueError(f"preset: {preset!r}, but one of {list(PRESETS)} is allowed")
         if vocabulary_size <= len(SPECIAL_WORDS):
             raise ValueError(
@@ -185,7 +145,7 @@ class WordTokenizer:
         return len(self._words)
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-        """Turns texts into ids, on all cores.
+        """Turns texts into ids.
 
         Args:
             texts: any number of texts.
@@ -196,10 +156,17 @@ class WordTokenizer:
         Raises:
             ValueError: if one of them is not a string, or has a lone surrogate in it.
         """
+        cut, id_of = RULES[self._preset].cut_ascii, self._ids.get
         ids: list[NDArray[np.int32]] = []
         for chunk in _chunks(texts):
-            encodings = self._tokenizer.encode_batch_fast(chunk)
-            ids.extend(np.array(encoding.ids, np.int32) for encoding in encodings)
+            others = self._tokenizer.encode_batch_fast([t for t in chunk if not t.isascii()])
+            of_others = (encoding.ids for encoding in others)
+            ids.extend(
+                np.array([START, *[id_of(word, UNKNOWN) for word in cut(text) if word]], np.int32)
+                if text.isascii()
+                else np.array(next(of_others), np.int32)
+                for text in chunk
+            )
         return ids
 
     def words(self, ids: Iterable[int]) -> list[str]:
@@ -224,7 +191,9 @@ class WordTokenizer:
 def _with_rules(preset: str, vocabulary: dict[str, int]) -> Tokenizer:
     """A tokenizer with a preset's rules that puts the start id in front."""
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL_WORDS[UNKNOWN]))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = _PRESETS[preset]()  # pyright: ignore[reportAttributeAccessIssue]
+    rules = RULES[preset]
+    tokenizer.normalizer = rules.normalizer  # pyright: ignore[reportAttributeAccessIssue]
+    tokenizer.pre_tokenizer = rules.pre_tokenizer  # pyright: ignore[reportAttributeAccessIssue]
     start = SPECIAL_WORDS[START]
     tokenizer.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
         single=f"{start} $A", special_tokens=[(start, START)]
