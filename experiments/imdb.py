@@ -12,9 +12,9 @@ kept, with command, machine, versions and date.
 
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -185,7 +185,9 @@ def run(experiment: Experiment) -> None:
         apart["new"] = ~near_duplicates(corpus.test.texts, corpus.train.texts)
 
     def train_one(
-        config: Config, corpus: Corpus, teachers: Sequence[Path] = ()
+        config: Config,
+        corpus: Corpus,
+        teacher: Callable[[Corpus, tuple[float, int]], Corpus] | None = None,
     ) -> tuple[Path, dict[str, Any]]:
         folder = experiment.runs / f"{Path(corpus.name).name}-{config.name}-seed{config.seed}"
         console.print(f"[bold]{folder}[/bold]")
@@ -194,7 +196,7 @@ def run(experiment: Experiment) -> None:
             corpus,
             folder,
             command=command,
-            teacher=partial(teach, [load(path) for path in teachers]) if teachers else None,
+            teacher=teacher,
             apart=apart,
             resume=experiment.resume,
             console=console,
@@ -203,11 +205,17 @@ def run(experiment: Experiment) -> None:
     # The teachers of all seeds; they do not look at the test examples.
     unseen = replace(corpus, test=None)
     taught_by = [train_one(config, unseen) for config in TAUGHT_BY.get(experiment.config.name, ())]
+
+    @cache  # once for all seeds that hold out the same
+    def taught(part: tuple[float, int]) -> Corpus:
+        return teach([load(path) for path, _ in taught_by], corpus, part)
+
+    teacher = (lambda _, part: taught(part)) if taught_by else None
     for seed in experiment.seeds or (experiment.config.seed,):
         config = replace(experiment.config, seed=seed)
-        folder, result = train_one(config, corpus, [path for path, _ in taught_by])
+        folder, result = train_one(config, corpus, teacher)
         if taught_by:
-            result["teachers_minutes"] = sum(taught["minutes"] for _, taught in taught_by)
+            result["teachers_minutes"] = sum(found["minutes"] for _, found in taught_by)
         results.append(result)
     console.print(comparison(corpus, results))
     suggestion = f'python -m lstm_jax predict {folder} "A film I will not forget."'

@@ -18,11 +18,10 @@ import numpy as np
 from lstm_jax.linear import fit_linear
 from lstm_jax.run import Run
 from lstm_jax.text import Corpus, split_validation
-from lstm_jax.train.config import Config
 from lstm_jax.train.metrics import blend_weights, probabilities
 
 
-def teach(runs: Sequence[Run], corpus: Corpus, student: Config) -> Corpus:
+def teach(runs: Sequence[Run], corpus: Corpus, part: tuple[float, int]) -> Corpus:
     """Has the texts without labels judged, for `train` to take it for labels.
 
     The mean of the runs' logits and those of a linear model are added with the weights that are
@@ -31,7 +30,7 @@ def teach(runs: Sequence[Run], corpus: Corpus, student: Config) -> Corpus:
     Args:
         runs: at least one, trained on the labelled texts of the same corpus.
         corpus: with texts without labels; its test examples are not read.
-        student: the settings of the run that will learn from it.
+        part: the validation part of the run that will learn from it, `Config.validation_part`.
 
     Returns:
         The corpus with `taught`.
@@ -40,7 +39,6 @@ def teach(runs: Sequence[Run], corpus: Corpus, student: Config) -> Corpus:
         ValueError: if there are no texts without labels, scikit-learn is not installed, a run has
             other classes, or another validation part than the student.
     """
-    part = student.validation_part
     for run in runs:
         if run.config.validation_part != part or part[0] == 0:
             raise ValueError(

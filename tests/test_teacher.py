@@ -26,6 +26,7 @@ QUIET = Console(quiet=True)
 MORE = small.corpus(train=200, seed=5).train.texts
 CORPUS = replace(small.corpus(train=60), unlabelled=list(MORE))
 STUDENT = replace(small.CONFIG, train=replace(small.CONFIG.train, unlabelled=150, adversarial=0.1))
+PART = STUDENT.validation_part
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_blend_weights_are_at_the_least_loss(rng, classes):
 
 def test_what_is_taught_are_probabilities_and_mostly_right(teacher):
     run = lstm_jax.load(teacher)
-    taught = teach([run], CORPUS, STUDENT).taught
+    taught = teach([run], CORPUS, PART).taught
     assert taught is not None
     assert taught.shape == (200, 2)
     np.testing.assert_allclose(taught.sum(1), 1, atol=1e-6)
@@ -104,7 +105,7 @@ def test_teachers_with_one_validation_part_teach_together(teacher, tmp_path):
     loop.train(other, CORPUS, tmp_path / "other", command="", console=QUIET)
     runs = [lstm_jax.load(path) for path in (teacher, tmp_path / "other")]
     both, first, again = (
-        teach(chosen, CORPUS, STUDENT).taught for chosen in (runs, runs[:1], runs[:1] * 2)
+        teach(chosen, CORPUS, PART).taught for chosen in (runs, runs[:1], runs[:1] * 2)
     )
     np.testing.assert_allclose(first, again, atol=1e-5)  # a mean of equals
     assert np.abs(np.log(both) - np.log(first)).max() > 0.1
@@ -113,13 +114,13 @@ def test_teachers_with_one_validation_part_teach_together(teacher, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"student": replace(STUDENT, seed=1)}, "the same validation part"),
+        ({"part": replace(STUDENT, seed=1).validation_part}, "the same validation part"),
         ({"corpus": replace(CORPUS, unlabelled=[])}, "needs texts without labels"),
         ({"corpus": replace(CORPUS, class_names=("a", "b"))}, "the teacher's classes are"),
     ],
 )
 def test_a_teacher_that_cannot_teach_says_why(teacher, change, message):
-    arguments = {"runs": [lstm_jax.load(teacher)], "corpus": CORPUS, "student": STUDENT}
+    arguments = {"runs": [lstm_jax.load(teacher)], "corpus": CORPUS, "part": PART}
     with pytest.raises(ValueError, match=message):
         teach(**(arguments | change))
 
@@ -223,9 +224,9 @@ def test_a_student_learns_from_a_teacher_by_the_command(teacher, tmp_path, monke
 def test_a_finished_student_asks_its_teacher_nothing(teacher, tmp_path):
     asked = []
 
-    def judge(corpus, config):
-        asked.append(config.name)
-        return teach([lstm_jax.load(teacher)], corpus, config)
+    def judge(corpus, part):
+        asked.append(part)
+        return teach([lstm_jax.load(teacher)], corpus, part)
 
     run = partial(
         loop.train, STUDENT, CORPUS, tmp_path / "run", command="", teacher=judge, console=QUIET
@@ -244,6 +245,8 @@ def test_the_preset_trains_its_teachers_once_and_before(tmp_path, monkeypatch):
         tiny, name="distilled", train=replace(STUDENT.train, epochs=1, validation_seed=0)
     )
     monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: CORPUS)
+    asked = []
+    monkeypatch.setattr(imdb, "teach", lambda *given: asked.append(given) or teach(*given))
     path = tmp_path / "record.json"
     imdb.run(imdb.Experiment(config, seeds=(3, 4), runs=tmp_path / "runs", record=path))
     results = {
@@ -251,6 +254,7 @@ def test_the_preset_trains_its_teachers_once_and_before(tmp_path, monkeypatch):
         for name in ("teacher-seed0", "teacher-seed1", "distilled-seed3", "distilled-seed4")
     }
     assert len(list((tmp_path / "runs").iterdir())) == 4
+    assert len(asked) == 1
     assert ["test_accuracy" in result for result in results.values()] == [False] * 2 + [True] * 2
     record = json.loads(path.read_text())
     of_teachers = sum(results[f"teacher-seed{seed}"]["minutes"] for seed in range(2))

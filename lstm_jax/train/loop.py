@@ -39,7 +39,7 @@ def train(
     *,
     command: str,
     init: Path | None = None,
-    teacher: Callable[[Corpus, Config], Corpus] | None = None,
+    teacher: Callable[[Corpus, tuple[float, int]], Corpus] | None = None,
     apart: Mapping[str, NDArray[np.bool_]] | None = None,
     resume: bool = False,
     console: Console | None = None,
@@ -53,8 +53,9 @@ def train(
         command: what the user typed, for the record.
         init: the folder of a finished run, of a language model or a classifier, whose tokenizer
             and words and LSTMs this one starts from, whatever `text.window` says.
-        teacher: says what to learn, in the place of labels, of the texts that have none: gives the
-            corpus with `taught`. Its time counts as the run's.
+        teacher: says what to learn, in the place of labels, of the texts that have none: given the
+            corpus and which part of it is for validation, gives the corpus with `taught`. Its time
+            counts as the run's.
         apart: parts of the test examples, [N] true for those in it, by the names under which their
             accuracy stands in the result too: `test_accuracy_NAME`.
         resume: go on with the run in the folder, if there is one; a finished one is left as it is.
@@ -78,7 +79,7 @@ def train(
             folder.save_tokenizer(WordTokenizer.load(source.tokenizer))
         return _work(
             config,
-            corpus if teacher is None else teacher(corpus, config),
+            corpus if teacher is None else teacher(corpus, config.validation_part),
             folder,
             start=None if source is None else load_encoder(source.weights),
             apart=apart or {},
