@@ -11,6 +11,7 @@ import pytest
 
 import lstm_jax
 from benchmarks import report
+from experiments import imdb
 from lstm_jax import Variant, gates_of_outputs, lstm
 
 ROOT = Path(__file__).parents[1]
@@ -68,6 +69,15 @@ def test_figures_in_the_readme_are_those_of_the_records(path):
     assert record["command"] in README
     assert f"{statistics.mean(record['test_accuracy']):.2%}".replace("%", " %") in README
     assert f"{max(record['minutes']):.1f}" in README
+
+
+def test_the_linear_models_figures_are_those_of_their_record():
+    record = json.loads((ROOT / "benchmarks" / "results" / "baselines.json").read_text())
+    assert record["command"] in README
+    for name, found in record["models"].items():
+        assert dict(imdb.OTHERS)[name] == round(found["test_accuracy"], 4)
+        row = f"| {name} (scikit-learn) | {found['test_accuracy']:.2%} | | {found['minutes']:.1f} |"
+        assert row.replace("%", " %") in README
 
 
 @pytest.mark.parametrize("page", report.PAGES, ids=lambda page: page.name)
