@@ -27,7 +27,7 @@ from tyro.conf import arg
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.machine import provenance
 from lstm_jax.run import load
-from lstm_jax.teacher import teach
+from lstm_jax.teacher import check_teachable, teach
 from lstm_jax.text import Corpus, load_corpus
 from lstm_jax.text.duplicates import near_duplicates
 from lstm_jax.train.config import (
@@ -202,9 +202,12 @@ def run(experiment: Experiment) -> None:
             console=console,
         )
 
-    # The teachers of all seeds; they do not look at the test examples.
+    teachers = TAUGHT_BY.get(experiment.config.name, ())
+    if teachers:
+        check_teachable(corpus)
+    # Once for all seeds; they do not look at the test examples.
     unseen = replace(corpus, test=None)
-    taught_by = [train_one(config, unseen) for config in TAUGHT_BY.get(experiment.config.name, ())]
+    taught_by = [train_one(config, unseen) for config in teachers]
 
     @cache  # once for all seeds that hold out the same
     def taught(part: tuple[float, int]) -> Corpus:

@@ -9,6 +9,7 @@ Classification", section 2; with a logistic regression in place of the support v
 """
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,12 @@ from numpy.typing import NDArray
 WORDS = r"\w+|[^\w\s]"  # punctuation marks count
 
 Linear = Callable[[Sequence[str]], NDArray[np.float64]]
+
+
+def require_scikit_learn() -> None:
+    """Raises ValueError if scikit-learn is not installed."""
+    if find_spec("sklearn") is None:
+        raise ValueError("this needs scikit-learn: pip install 'lstm_jax[linear]'")
 
 
 def fit_linear(
@@ -42,11 +49,10 @@ def fit_linear(
     Raises:
         ValueError: if scikit-learn is not installed, or a class has no text.
     """
-    try:
-        from sklearn.feature_extraction.text import CountVectorizer
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise ValueError("this needs scikit-learn: pip install 'lstm_jax[linear]'") from error
+    require_scikit_learn()
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+
     if missing := sorted(set(range(classes)) - set(labels.tolist())):
         raise ValueError(f"labels: each of {classes} classes needs a text, {missing} have none")
     vectorizer: Any = CountVectorizer(

@@ -15,10 +15,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstm_jax.linear import fit_linear
+from lstm_jax.linear import fit_linear, require_scikit_learn
 from lstm_jax.run import Run
 from lstm_jax.text import Corpus, split_validation
 from lstm_jax.train.metrics import blend_weights, probabilities
+
+
+def check_teachable(corpus: Corpus) -> None:
+    """Says what `teach` would lack, to be asked before its runs are trained.
+
+    Raises:
+        ValueError: if there are no texts without labels, or scikit-learn is not installed.
+    """
+    if not corpus.unlabelled:
+        raise ValueError("a teacher needs texts without labels, and there are none")
+    require_scikit_learn()
 
 
 def teach(runs: Sequence[Run], corpus: Corpus, part: tuple[float, int]) -> Corpus:
@@ -49,8 +60,7 @@ def teach(runs: Sequence[Run], corpus: Corpus, part: tuple[float, int]) -> Corpu
             raise ValueError(
                 f"the teacher's classes are {run.class_names}, the data's {corpus.class_names}"
             )
-    if not corpus.unlabelled:
-        raise ValueError("a teacher needs texts without labels, and there are none")
+    check_teachable(corpus)
     kept, held_out = split_validation(corpus.train.labels, *part)
     examples, validation = corpus.train.take(kept), corpus.train.take(held_out)
     linear = fit_linear(examples.texts, examples.labels, len(corpus.class_names))

@@ -12,7 +12,7 @@ from rich.console import Console
 
 import lstm_jax
 from experiments import imdb
-from lstm_jax import cli
+from lstm_jax import cli, linear
 from lstm_jax.classifier import TextClassifier
 from lstm_jax.linear import fit_linear
 from lstm_jax.teacher import teach
@@ -262,3 +262,16 @@ def test_the_preset_trains_its_teachers_once_and_before(tmp_path, monkeypatch):
     assert record["minutes"] == [
         round(results[f"distilled-seed{seed}"]["minutes"], 2) for seed in (3, 4)
     ]
+
+
+@pytest.mark.parametrize("lacking", ["texts without labels", "scikit-learn"])
+def test_the_preset_says_what_it_lacks_before_its_teachers_train(tmp_path, monkeypatch, lacking):
+    corpus = CORPUS
+    if lacking == "scikit-learn":
+        monkeypatch.setattr(linear, "find_spec", lambda name: None)
+    else:
+        corpus = replace(CORPUS, unlabelled=[])
+    monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: corpus)
+    with pytest.raises(ValueError, match=f"needs {lacking}"):
+        imdb.run(imdb.Experiment(imdb.DISTILLED, runs=tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
