@@ -25,8 +25,9 @@ import lstm_jax
 from benchmarks.harness import write_record
 from lstm_jax.cli import run_command
 from lstm_jax.linear import WORDS, Linear, fit_linear
-from lstm_jax.text import Examples, load_corpus, split_validation
-from lstm_jax.train.metrics import blend_weights, compute_metrics
+from lstm_jax.teacher import blend
+from lstm_jax.text import load_corpus, split_validation
+from lstm_jax.train.metrics import compute_metrics
 
 PENALTIES = (0.1, 1.0, 10.0)  # scikit-learn's C: larger is weaker
 
@@ -91,28 +92,12 @@ def main() -> None:
     if benchmark.run is not None:
         began = time.monotonic()
         run = lstm_jax.load(benchmark.run)
-        weights, odds = blend(run, corpus.train, penalty, corpus.test.texts)
+        weights, judge = blend([run], corpus, run.config.validation_part, penalty=penalty)
         of_run, of_linear = map(float, weights)
         name = f"the second and {run.config.name}, blended"
-        add(name, odds, began, weight_of_run=of_run, weight_of_linear=of_linear)
+        add(name, judge(corpus.test.texts), began, weight_of_run=of_run, weight_of_linear=of_linear)
     console.print(table)
     write_record("baselines", {"data": corpus.name, "models": results}, console)
-
-
-def blend(
-    run: lstm_jax.Run, train: Examples, penalty: float, texts: Sequence[str]
-) -> tuple[NDArray, NDArray]:
-    """The two weights, chosen on the run's validation part, and the blended log-odds of `texts`."""
-    config = run.config
-    if config.train.validation_fraction == 0:
-        raise ValueError("run must have a validation part to choose the weights on")
-    kept, held_out = split_validation(train.labels, *config.validation_part)
-    part, validation = train.take(kept), train.take(held_out)
-    linear = fit_linear(part.texts, part.labels, 2, penalty=penalty)
-    weights = blend_weights(
-        [run.logits(validation.texts), linear(validation.texts)], validation.labels
-    )
-    return weights, weights[0] * run.logits(texts) + weights[1] * linear(texts)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     python -m experiments.imdb                  a bidirectional LSTM, preset `bilstm`
     python -m experiments.imdb adversarial      the same with adversarial training
     python -m experiments.imdb semisupervised   the same with reviews that have no labels beside it
+    python -m experiments.imdb pretrained       begun with what all reviews say, labels aside
     python -m experiments.imdb distilled        taught by three such and a linear model
     python -m experiments.imdb article          the article's experiment
 
@@ -12,7 +13,6 @@ kept, with command, machine, versions and date.
 
 import statistics
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -39,6 +39,7 @@ from lstm_jax.train.config import (
 )
 from lstm_jax.train.folder import write_json
 from lstm_jax.train.loop import train
+from lstm_jax.train.pretraining import pretrain
 
 ARTICLE = Config(
     name="article",
@@ -94,21 +95,37 @@ SEMISUPERVISED = replace(
     train=replace(ADVERSARIAL.train, epochs=5, batch_size=64, unlabelled=25_000),
 )
 
-# A student of the preset before it: what three runs of that and a linear model together say of all
-# 50,000 is learnt in the place of labels. All of them hold out the same reviews, whatever the seed.
-TEACHERS = tuple(
-    replace(
-        SEMISUPERVISED,
-        name="teacher",
-        seed=seed,
-        train=replace(SEMISUPERVISED.train, validation_seed=0),
-    )
-    for seed in range(3)
+# Read before any label is: one half of each of the 75,000 reviews predicts the words and phrases of
+# the other. The test reviews are not among them.
+PRETRAINING = Config(
+    name="halves",
+    text=replace(SEMISUPERVISED.text, phrases=(40_000, 30_000)),
+    model=replace(
+        SEMISUPERVISED.model,
+        token_dropout=0.1,
+        embedding_dropout=0.25,
+        phrase_dropout=0.3,
+        output_dropout=0.2,
+    ),
+    optimizer=SEMISUPERVISED.optimizer,
+    train=TrainConfig(epochs=4, batch_size=64, buckets=8, validation_fraction=0.01),
 )
+
+# `adversarial`, begun there. All seeds hold out the same reviews, so that they can teach together.
+PRETRAINED = replace(
+    ADVERSARIAL,
+    name="pretrained",
+    text=PRETRAINING.text,
+    model=SEMISUPERVISED.model,
+    train=replace(ADVERSARIAL.train, epochs=3, validation_seed=0),
+)
+
+# A student of the preset before it, begun there too: what three runs of that and a linear model
+# together say of the 50,000 reviews without labels is learnt in the place of labels.
 DISTILLED = replace(
-    SEMISUPERVISED,
+    PRETRAINED,
     name="distilled",
-    train=replace(SEMISUPERVISED.train, epochs=4, unlabelled=50_000, validation_seed=0),
+    train=replace(PRETRAINED.train, batch_size=64, unlabelled=50_000),
 )
 
 PRESETS = {
@@ -116,9 +133,11 @@ PRESETS = {
     "bilstm": ("a bidirectional LSTM over words and phrases, pooled", BILSTM),
     "adversarial": ("the same, trained against small movements of its words", ADVERSARIAL),
     "semisupervised": ("the same, with reviews that have no labels", SEMISUPERVISED),
+    "pretrained": ("begun with what all reviews say, without their labels", PRETRAINED),
     "distilled": ("the same, taught by three runs of that and a linear model", DISTILLED),
 }
-TAUGHT_BY = {"distilled": TEACHERS}
+STARTS_FROM = {"pretrained": PRETRAINING, "distilled": PRETRAINING}
+TAUGHT_BY = {"distilled": tuple(replace(PRETRAINED, seed=seed) for seed in range(3))}
 
 # What others reach on the same split. The article states its figure; benchmarks/results has the
 # linear models'.
@@ -137,6 +156,7 @@ RECORDED = {
     "test_calibration_error": 4,
     "test_calibration_error_unscaled": 4,
     "minutes": 2,
+    "pretraining_minutes": 2,
     "teachers_minutes": 2,
     "memory_mib": 0,
 }
@@ -177,49 +197,48 @@ def run(experiment: Experiment) -> None:
     """Runs every seed of an experiment."""
     console, command = Console(), command_line("experiments.imdb")
     about = provenance(command)  # before the runs: the code may have changed by their end
-    corpus = load_corpus(experiment.data, unlabelled=experiment.config.train.unlabelled > 0)
+    config = experiment.config
+    first, teachers = STARTS_FROM.get(config.name), TAUGHT_BY.get(config.name, ())
+    unlabelled = first is not None or config.train.unlabelled > 0
+    corpus = load_corpus(experiment.data, unlabelled=unlabelled)
     if corpus.notice:
         console.print(Panel(corpus.notice, style="bold yellow"))
-    folder, results, apart = experiment.runs, [], {}
+    if teachers:
+        check_teachable(corpus)
+    apart = {}
     if experiment.record and corpus.test is not None:
         apart["new"] = ~near_duplicates(corpus.test.texts, corpus.train.texts)
 
-    def train_one(
-        config: Config,
-        corpus: Corpus,
-        teacher: Callable[[Corpus, tuple[float, int]], Corpus] | None = None,
-    ) -> tuple[Path, dict[str, Any]]:
+    def folder_of(config: Config) -> Path:
         folder = experiment.runs / f"{Path(corpus.name).name}-{config.name}-seed{config.seed}"
         console.print(f"[bold]{folder}[/bold]")
-        return folder, train(
-            config,
-            corpus,
-            folder,
-            command=command,
-            teacher=teacher,
-            apart=apart,
-            resume=experiment.resume,
-            console=console,
-        )
+        return folder
 
-    teachers = TAUGHT_BY.get(experiment.config.name, ())
-    if teachers:
-        check_teachable(corpus)
-    # Once for all seeds; they do not look at the test examples.
-    unseen = replace(corpus, test=None)
-    taught_by = [train_one(config, unseen) for config in teachers]
+    how: Any = {"command": command, "resume": experiment.resume, "console": console}
+    init, before = None, {}
+    if first is not None:
+        init = folder_of(first)
+        texts = [*corpus.train.texts, *corpus.unlabelled]
+        found = pretrain(first, texts, init, name=corpus.name, **how)
+        before["pretraining_minutes"] = found["minutes"]
+
+    def train_one(config: Config, **more: Any) -> tuple[Path, dict[str, Any]]:
+        folder = folder_of(config)
+        return folder, train(config, corpus, folder, init=init, apart=apart, **more, **how)
+
+    taught_by = [train_one(teacher) for teacher in teachers]
+    if taught_by:
+        before["teachers_minutes"] = sum(found["minutes"] for _, found in taught_by)
 
     @cache  # once for all seeds that hold out the same
     def taught(part: tuple[float, int]) -> Corpus:
         return teach([load(path) for path, _ in taught_by], corpus, part)
 
     teacher = (lambda _, part: taught(part)) if taught_by else None
-    for seed in experiment.seeds or (experiment.config.seed,):
-        config = replace(experiment.config, seed=seed)
-        folder, result = train_one(config, corpus, teacher)
-        if taught_by:
-            result["teachers_minutes"] = sum(found["minutes"] for _, found in taught_by)
-        results.append(result)
+    folder, results = experiment.runs, []
+    for seed in experiment.seeds or (config.seed,):
+        folder, result = train_one(replace(config, seed=seed), teacher=teacher)
+        results.append({**result, **before})
     console.print(comparison(corpus, results))
     suggestion = f'python -m lstm_jax predict {folder} "A film I will not forget."'
     console.print(f"Try it: {suggestion}", soft_wrap=True)
@@ -234,8 +253,9 @@ def comparison(corpus: Corpus, results: list[dict[str, Any]]) -> Table:
     for result in results:
         name = f"this run: {result['name']}, seed {result['seed']}"
         table.add_row(name, f"{result['test_accuracy']:.2%}", f"{result['minutes']:.1f}")
-    if "teachers_minutes" in results[0]:
-        table.add_row("its teachers, once", "", f"{results[0]['teachers_minutes']:.1f}")
+    for once in ("pretraining", "teachers"):
+        if (minutes := results[0].get(f"{once}_minutes")) is not None:
+            table.add_row(f"{once}, once for all seeds", "", f"{minutes:.1f}")
     if len(results) > 1:
         accuracies = [result["test_accuracy"] for result in results]
         spread = f"{statistics.mean(accuracies):.2%} ± {statistics.stdev(accuracies):.2%}"

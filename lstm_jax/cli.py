@@ -20,8 +20,9 @@ from lstm_jax.machine import keep_memory
 from lstm_jax.teacher import teach
 from lstm_jax.text import load_corpus
 from lstm_jax.train.config import Config
-from lstm_jax.train.language_model import pretrain as pretrain_run
 from lstm_jax.train.loop import train as train_run
+from lstm_jax.train.pretraining import Predicted
+from lstm_jax.train.pretraining import pretrain as pretrain_run
 
 
 def train(
@@ -93,13 +94,14 @@ def pretrain(
     texts: Positional[str],
     run: Positional[Path],
     /,
-    config: Annotated[Config, arg(name="")] = Config(name="language model"),  # noqa: B008 - frozen
+    config: Annotated[Config, arg(name="")] = Config(name="pretrained"),  # noqa: B008 - frozen
     text_column: str = "text",
     label_column: str = "label",
+    predict: Predicted = "halves",
     samples: int = 1024,
     resume: bool = False,
 ) -> None:
-    """Train a language model on texts, for `train --init` to start from.
+    """Train on texts without labels, for `train --init` to start from.
 
     Args:
         texts: a file with a text a line (.txt), or a CSV, TSV or JSONL file, or imdb or builtin;
@@ -108,7 +110,9 @@ def pretrain(
         config: the run's settings; what is about labels has no effect.
         text_column: where the text is.
         label_column: where the label is, of a file that has labels.
-        samples: words drawn for each batch to estimate the loss with.
+        predict: halves: one half of a text predicts the words and phrases of the other;
+            next_words: a language model.
+        samples: words drawn for each batch to estimate the loss of next_words with.
         resume: go on with the run in the folder.
     """
     result = pretrain_run(
@@ -116,12 +120,14 @@ def pretrain(
         _texts(texts, text_column, label_column),
         run,
         name=texts,
+        predict=predict,
         samples=samples,
         command=command_line("lstm_jax"),
         resume=resume,
     )
     if "validation_perplexity" in result:
         Console().print(f"perplexity on held-out texts: {result['validation_perplexity']:.1f}")
+    Console().print(f"Try it: python -m lstm_jax train DATA RUN --init {shlex.quote(str(run))}")
 
 
 def evaluate(

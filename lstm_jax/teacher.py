@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lstm_jax.linear import fit_linear, require_scikit_learn
+from lstm_jax.linear import Linear, fit_linear, require_scikit_learn
 from lstm_jax.run import Run
 from lstm_jax.text import Corpus, split_validation
 from lstm_jax.train.metrics import blend_weights, probabilities
@@ -35,11 +36,8 @@ def check_teachable(corpus: Corpus) -> None:
 def teach(runs: Sequence[Run], corpus: Corpus, part: tuple[float, int]) -> Corpus:
     """Has the texts without labels judged, for `train` to take it for labels.
 
-    The mean of the runs' logits and those of a linear model are added with the weights that are
-    best on the validation part, which none of them has learnt from.
-
     Args:
-        runs: at least one, trained on the labelled texts of the same corpus.
+        runs: as for `blend`.
         corpus: with texts without labels; its test examples are not read.
         part: the validation part of the run that will learn from it, `Config.validation_part`.
 
@@ -47,11 +45,41 @@ def teach(runs: Sequence[Run], corpus: Corpus, part: tuple[float, int]) -> Corpu
         The corpus with `taught`.
 
     Raises:
-        ValueError: if there are no texts without labels, scikit-learn is not installed, a run has
-            other classes, or another validation part than the student.
+        ValueError: as `blend` and `check_teachable`, or if the student has another validation part.
     """
+    check_teachable(corpus)
+    _, judge = blend(runs, corpus, part)
+    return replace(corpus, taught=probabilities(judge(corpus.unlabelled)).astype(np.float32))
+
+
+def blend(
+    runs: Sequence[Run], corpus: Corpus, part: tuple[float, int], *, penalty: float = 1.0
+) -> tuple[NDArray[np.float64], Linear]:
+    """Adds the mean of the runs' logits and those of a linear model, fitted here.
+
+    The weights are those that are best on the validation part, which none of them has learnt from.
+
+    Args:
+        runs: at least one, trained on the labelled texts of the same corpus.
+        corpus: its training texts are read, the others are not.
+        part: the validation part of the runs, `Config.validation_part`.
+        penalty: of the linear model, see `lstm_jax.linear.fit_linear`.
+
+    Returns:
+        The weights of the mean and of the linear model [2], and a function from texts to the
+        blended logits [M, C].
+
+    Raises:
+        ValueError: if scikit-learn is not installed, a run has other classes, or another validation
+            part, or none.
+    """
+    if part[0] == 0:
+        raise ValueError(
+            "train.validation_fraction must be above 0: the weights of teachers and linear model "
+            "are chosen on the validation part"
+        )
     for run in runs:
-        if run.config.validation_part != part or part[0] == 0:
+        if run.config.validation_part != part:
             raise ValueError(
                 "teacher and student must set the same validation part aside: train."
                 f"validation_fraction and the seed are {run.config.validation_part} and {part}"
@@ -60,14 +88,12 @@ def teach(runs: Sequence[Run], corpus: Corpus, part: tuple[float, int]) -> Corpu
             raise ValueError(
                 f"the teacher's classes are {run.class_names}, the data's {corpus.class_names}"
             )
-    check_teachable(corpus)
     kept, held_out = split_validation(corpus.train.labels, *part)
     examples, validation = corpus.train.take(kept), corpus.train.take(held_out)
-    linear = fit_linear(examples.texts, examples.labels, len(corpus.class_names))
+    linear = fit_linear(examples.texts, examples.labels, len(corpus.class_names), penalty=penalty)
 
-    def judge(texts: Sequence[str]) -> list[np.ndarray]:
+    def judge(texts: Sequence[str]) -> list[NDArray]:
         return [np.mean([run.logits(texts) for run in runs], axis=0), linear(texts)]
 
     weights = blend_weights(judge(validation.texts), validation.labels)
-    logits = np.tensordot(weights, judge(corpus.unlabelled), 1)
-    return replace(corpus, taught=probabilities(logits).astype(np.float32))
+    return weights, lambda texts: np.tensordot(weights, judge(texts), 1)

@@ -29,6 +29,9 @@ FLOORS = [
         "train.fit",
         "train.complete",
         "train.language_model",
+        "train.halves",
+        "train.start",
+        "train.pretraining",
         "train.loop",
     ),
     *(

@@ -17,11 +17,10 @@ from lstm_jax.train.language_model import (
     LanguageModel,
     Prediction,
     draw_words,
-    in_pieces,
     mean_word_loss,
-    pretrain,
     word_shares,
 )
+from lstm_jax.train.pretraining import in_pieces, pretrain
 
 QUIET = Console(quiet=True)
 MODEL = LanguageModel(small.replace_dropout(small.CONFIG.model), 20)
@@ -123,7 +122,8 @@ def pretrained(tmp_path_factory):
         model=small.replace_dropout(small.CONFIG.model),
         train=replace(small.CONFIG.train, epochs=15, checkpoint_every=100),
     )
-    return path, pretrain(config, texts, path, name="cycle", command="test", console=QUIET)
+    how = {"name": "cycle", "predict": "next_words", "command": "test", "console": QUIET}
+    return path, pretrain(config, texts, path, **how)
 
 
 def test_a_language_model_learns_what_follows(pretrained):

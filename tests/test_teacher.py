@@ -20,6 +20,7 @@ from lstm_jax.text import UNLABELLED, Batch
 from lstm_jax.train import loop
 from lstm_jax.train.metrics import blend_weights, compute_metrics, probabilities
 from lstm_jax.train.objective import Classification
+from lstm_jax.train.pretraining import pretrain
 
 pytest.importorskip("sklearn", reason="the linear model is scikit-learn's")
 QUIET = Console(quiet=True)
@@ -237,28 +238,37 @@ def test_a_finished_student_asks_its_teacher_nothing(teacher, tmp_path):
     assert len(asked) == 1
 
 
-def test_the_preset_trains_its_teachers_once_and_before(tmp_path, monkeypatch):
+def test_the_preset_trains_what_it_needs_once_and_before(tmp_path, monkeypatch):
     tiny = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=1, validation_seed=0))
-    teachers = [replace(tiny, name="teacher", seed=seed) for seed in range(2)]
+    teachers = [replace(tiny, name="pretrained", seed=seed) for seed in range(2)]
+    monkeypatch.setitem(imdb.STARTS_FROM, "distilled", replace(tiny, name="halves"))
     monkeypatch.setitem(imdb.TAUGHT_BY, "distilled", teachers)
     config = replace(
         tiny, name="distilled", train=replace(STUDENT.train, epochs=1, validation_seed=0)
     )
     monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: CORPUS)
-    asked = []
+    asked, read = [], []
     monkeypatch.setattr(imdb, "teach", lambda *given: asked.append(given) or teach(*given))
+
+    def reading(config, texts, *rest, **how):
+        read.append(texts)
+        return pretrain(config, texts, *rest, **how)
+
+    monkeypatch.setattr(imdb, "pretrain", reading)
     path = tmp_path / "record.json"
     imdb.run(imdb.Experiment(config, seeds=(3, 4), runs=tmp_path / "runs", record=path))
-    results = {
-        name: json.loads((tmp_path / "runs" / f"small-{name}" / "result.json").read_text())
-        for name in ("teacher-seed0", "teacher-seed1", "distilled-seed3", "distilled-seed4")
-    }
-    assert len(list((tmp_path / "runs").iterdir())) == 4
+    names = ("halves-seed0", *(f"pretrained-seed{n}" for n in range(2)))
+    names = (*names, "distilled-seed3", "distilled-seed4")
+    folders = {name: tmp_path / "runs" / f"small-{name}" for name in names}
+    assert sorted(folders.values()) == sorted((tmp_path / "runs").iterdir())
+    results = {name: json.loads((at / "result.json").read_text()) for name, at in folders.items()}
     assert len(asked) == 1
-    assert ["test_accuracy" in result for result in results.values()] == [False] * 2 + [True] * 2
+    assert read == [[*CORPUS.train.texts, *CORPUS.unlabelled]]  # and no test example
+    assert len({(at / "tokenizer.json").read_bytes() for at in folders.values()}) == 1
     record = json.loads(path.read_text())
-    of_teachers = sum(results[f"teacher-seed{seed}"]["minutes"] for seed in range(2))
+    of_teachers = sum(results[f"pretrained-seed{seed}"]["minutes"] for seed in range(2))
     assert record["teachers_minutes"] == [round(of_teachers, 2)] * 2
+    assert record["pretraining_minutes"] == [round(results["halves-seed0"]["minutes"], 2)] * 2
     assert record["minutes"] == [
         round(results[f"distilled-seed{seed}"]["minutes"], 2) for seed in (3, 4)
     ]

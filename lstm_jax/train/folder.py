@@ -104,6 +104,14 @@ class RunFolder(NamedTuple):
         """Writes the tokenizer whole or not at all."""
         _write_whole(self.tokenizer, tokenizer.save)
 
+    def read_as(self, other: "RunFolder") -> None:
+        """Takes the tokenizer and the phrases of another run, unless this one has its own."""
+        if not self.tokenizer.exists():
+            self.save_tokenizer(WordTokenizer.load(other.tokenizer))
+        phrases = other.load_phrases()
+        if phrases is not None and not self.phrases.exists():
+            _write_whole(self.phrases, phrases.save)
+
     def make_phrases(
         self, sequences: Sequence[NDArray[np.integer]], vocabulary_size: int, config: TextConfig
     ) -> Phrases | None:

@@ -14,10 +14,9 @@ Source: Dai & Le (2015) for the use; Jean et al. (2015), section 3 for the sampl
 (2017) for sharing the vectors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -26,21 +25,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
-from numpy.typing import NDArray
-from rich.console import Console
 
 from lstm_jax.classifier import ModelConfig, lstm_stack, token_embedding
 from lstm_jax.layers import Dropout
 from lstm_jax.shapes import Lengths, Params, Tokens
-from lstm_jax.text import Batch, BatchSource, encode_once, split_validation
-from lstm_jax.train.batching import batches_to_measure, batches_to_train
-from lstm_jax.train.complete import complete
-from lstm_jax.train.config import Config
-from lstm_jax.train.fit import Clock, fit
-from lstm_jax.train.folder import RunFolder
+from lstm_jax.text import Batch
 from lstm_jax.train.objective import Totals
-from lstm_jax.train.optimizer import make_optimizer
-from lstm_jax.train.step import all_devices
 
 
 class LanguageModel(nn.Module):
@@ -184,85 +174,9 @@ def draw_words(key: Array, count: int, vocabulary_size: int) -> Array:
     return jnp.clip(drawn.astype(jnp.int32), 0, vocabulary_size - 1)
 
 
-def pretrain(
-    config: Config,
-    texts: Sequence[str],
-    path: Path,
-    *,
-    name: str,
-    samples: int = 1024,
-    command: str,
-    resume: bool = False,
-    console: Console | None = None,
-) -> dict[str, Any]:
-    """Trains a language model, for classifiers to start from.
-
-    Args:
-        config: the run's settings; what is about labels has no effect.
-        texts: what it reads. A part, `train.validation_fraction`, only measures it.
-        path: the run's folder, made here.
-        name: what the texts are called in the run's records.
-        samples: the words drawn for each batch.
-        command: what the user typed, for the record.
-        resume: go on with the run in the folder, if there is one.
-        console: where progress is shown; standard output by default.
-
-    Returns:
-        What result.json holds; `validation_loss` is in nats a word, over the whole vocabulary.
-
-    Raises:
-        ValueError: as `lstm_jax.train.loop.train`, or if there are no texts.
-        FloatingPointError: if the loss is not finite.
-    """
-    if not texts:
-        raise ValueError("texts must not be empty")
-    console, folder = console or Console(), RunFolder(path)
-
-    def work(clock: Clock) -> tuple[Params, dict[str, Any]]:
-        kept, validation = list(texts), []
-        if config.train.validation_fraction > 0:
-            parts = split_validation(np.zeros(len(texts), np.int32), *config.validation_part)
-            kept, validation = ([texts[int(row)] for row in rows] for rows in parts)
-        tokenizer = folder.make_tokenizer(kept, config.text)
-        folder.describe_data(name, (), {"train": len(kept), "validation": len(validation)})
-        placement = all_devices()
-
-        def pieces(texts: Sequence[str]) -> list[NDArray[np.int32]]:
-            # Nothing is cut off: a text longer than a row becomes several.
-            return in_pieces(encode_once(tokenizer, texts), config.text.max_length)
-
-        to_read = pieces(kept)
-        batches = batches_to_train(
-            config, to_read, np.zeros(len(to_read), np.int32), devices=placement.devices
-        )
-        to_measure = None
-        if validation:
-            once = pieces(validation)
-            to_measure = batches_to_measure(config, once, None, devices=placement.devices)
-        model = LanguageModel(config.model, tokenizer.vocabulary_size)
-        params, found = fit(
-            Prediction(model, samples),
-            make_optimizer(config.optimizer, config.train.epochs * batches.batches_per_epoch),
-            batches,
-            config.train,
-            None if to_measure is None else partial(mean_word_loss, model, to_measure),
-            seed=config.seed,
-            folder=folder,
-            console=console,
-            clock=clock,
-            placement=placement,
-        )
-        return params, {"data": name, **found}
-
-    return complete(config, folder, work, command=command, resume=resume, console=console)
-
-
-def in_pieces(sequences: Sequence[NDArray[np.int32]], size: int) -> list[NDArray[np.int32]]:
-    """Each sequence cut into pieces of at most `size` ids; nothing is left out."""
-    return [ids[at : at + size] for ids in sequences for at in range(0, len(ids), size)]
-
-
-def mean_word_loss(model: LanguageModel, batches: BatchSource, params: Params) -> dict[str, float]:
+def mean_word_loss(
+    model: LanguageModel, batches: Iterable[Batch], params: Params
+) -> dict[str, float]:
     """The cross-entropy of a word, in nats and over the whole vocabulary, and its exponential."""
     sums = [
         jax.device_get(_word_losses(model, params, batch.tokens, batch.lengths))

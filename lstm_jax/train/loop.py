@@ -14,10 +14,8 @@ from lstm_jax.text import (
     UNLABELLED,
     Corpus,
     Examples,
-    WordTokenizer,
     encode_once,
     split_validation,
-    word_vectors,
 )
 from lstm_jax.train.batching import batches_to_measure, batches_to_train
 from lstm_jax.train.checkpoints import load_encoder
@@ -29,6 +27,7 @@ from lstm_jax.train.metrics import compute_metrics, fit_temperature
 from lstm_jax.train.objective import Classification
 from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.prediction import predict_logits
+from lstm_jax.train.start import vectors_from_counts
 from lstm_jax.train.step import all_devices
 
 
@@ -51,8 +50,8 @@ def train(
         corpus: the texts; a part of `train` is set aside for validation.
         path: the run's folder, made here.
         command: what the user typed, for the record.
-        init: the folder of a finished run, of a language model or a classifier, whose tokenizer
-            and words and LSTMs this one starts from, whatever `text.window` says.
+        init: the folder of a finished run, of `pretrain` or a classifier, whose tokenizer, phrases,
+            words and LSTMs this one starts from, whatever `text.window` says.
         teacher: says what to learn, in the place of labels, of the texts that have none: given the
             corpus and which part of it is for validation, gives the corpus with `taught`. Its time
             counts as the run's.
@@ -75,8 +74,8 @@ def train(
         raise ValueError(f"init must be the folder of a finished run; {init} has no weights")
 
     def work(clock: Clock) -> tuple[Params, dict[str, Any]]:
-        if source is not None and not folder.tokenizer.exists():
-            folder.save_tokenizer(WordTokenizer.load(source.tokenizer))
+        if source is not None:
+            folder.read_as(source)
         return _work(
             config,
             corpus if teacher is None else teacher(corpus, config.validation_part),
@@ -146,12 +145,9 @@ def _work(
         measured = compute_metrics(logits / temperature, validation.labels)
         return {"temperature": temperature, **measured.as_dict()}
 
-    if config.text.window > 0 and start is None:
+    if start is None and config.text.window > 0:
         near = [*ids, *encode_once(tokenizer, corpus.unlabelled)]
-        vectors = word_vectors(near, size, config.model.embedding_size, window=config.text.window)
-        # As long as random vectors are.
-        length = config.model.embedding_scale * np.sqrt(config.model.embedding_size / 3)
-        start = {"embedding": {"table": np.float32(length) * vectors}}
+        start = vectors_from_counts(config, near, size)
     params, found = fit(
         Classification(model, config.train.label_smoothing, config.train.adversarial),
         make_optimizer(config.optimizer, config.train.epochs * batches.batches_per_epoch),

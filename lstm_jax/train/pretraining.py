@@ -1,0 +1,118 @@
+"""Learning from texts that have no labels, before a classifier does from those that have."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from lstm_jax.shapes import Params
+from lstm_jax.text import encode_once, split_validation
+from lstm_jax.train.batching import batches_to_measure, batches_to_train
+from lstm_jax.train.complete import complete
+from lstm_jax.train.config import Config
+from lstm_jax.train.fit import Clock, fit
+from lstm_jax.train.folder import RunFolder
+from lstm_jax.train.halves import HalfModel, Halves, Targets, mean_half_loss
+from lstm_jax.train.language_model import LanguageModel, Prediction, mean_word_loss
+from lstm_jax.train.objective import Objective
+from lstm_jax.train.optimizer import make_optimizer
+from lstm_jax.train.start import vectors_from_counts
+from lstm_jax.train.step import all_devices
+
+Predicted = Literal["halves", "next_words"]
+
+
+def pretrain(
+    config: Config,
+    texts: Sequence[str],
+    path: Path,
+    *,
+    name: str,
+    predict: Predicted = "halves",
+    samples: int = 1024,
+    command: str,
+    resume: bool = False,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Trains a model of texts, for classifiers to start from.
+
+    Args:
+        config: the run's settings; what is about labels has no effect.
+        texts: what it reads. A part, `train.validation_fraction`, only measures it.
+        path: the run's folder, made here.
+        name: what the texts are called in the run's records.
+        predict: what it learns to predict: the words of a text's other half
+            (`lstm_jax.train.halves`), or the next word (`lstm_jax.train.language_model`).
+        samples: the words drawn for each batch, of `next_words`.
+        command: what the user typed, for the record.
+        resume: go on with the run in the folder, if there is one.
+        console: where progress is shown; standard output by default.
+
+    Returns:
+        What result.json holds; `validation_loss` is in nats, of a half or of a word.
+
+    Raises:
+        ValueError: as `lstm_jax.train.loop.train`, or if there are no texts.
+        FloatingPointError: if the loss is not finite.
+    """
+    if not texts:
+        raise ValueError("texts must not be empty")
+    console, folder = console or Console(), RunFolder(path)
+    # Nothing is cut off: a text longer than a row becomes several. A row of two halves has twice
+    # the length that a classifier reads.
+    size = config.text.max_length * (2 if predict == "halves" else 1)
+    rows = replace(config, text=replace(config.text, max_length=size))
+
+    def work(clock: Clock) -> tuple[Params, dict[str, Any]]:
+        kept, validation = list(texts), []
+        if config.train.validation_fraction > 0:
+            parts = split_validation(np.zeros(len(texts), np.int32), *config.validation_part)
+            kept, validation = ([texts[int(row)] for row in rows] for rows in parts)
+        tokenizer = folder.make_tokenizer(kept, config.text)
+        folder.describe_data(name, (), {"train": len(kept), "validation": len(validation)})
+        placement, vocabulary_size = all_devices(), tokenizer.vocabulary_size
+        to_read = in_pieces(encode_once(tokenizer, kept), size)
+        objective: Objective
+        if predict == "halves":
+            phrases = folder.make_phrases(to_read, vocabulary_size, config.text)
+            targets = Targets.count(to_read, vocabulary_size, phrases)
+            objective = Halves(HalfModel(config.model, targets))
+            measure = partial(mean_half_loss, objective)
+        else:
+            model = LanguageModel(config.model, vocabulary_size)
+            objective = Prediction(model, samples)
+            measure = partial(mean_word_loss, model)
+        if validation:
+            once = in_pieces(encode_once(tokenizer, validation), size)
+            measure = partial(
+                measure, batches_to_measure(rows, once, None, devices=placement.devices)
+            )
+        batches = batches_to_train(
+            rows, to_read, np.zeros(len(to_read), np.int32), devices=placement.devices
+        )
+        params, found = fit(
+            objective,
+            make_optimizer(config.optimizer, config.train.epochs * batches.batches_per_epoch),
+            batches,
+            config.train,
+            measure if validation else None,
+            seed=config.seed,
+            folder=folder,
+            console=console,
+            clock=clock,
+            placement=placement,
+            start=vectors_from_counts(config, to_read, vocabulary_size),
+        )
+        return params, {"data": name, "predicts": predict, **found}
+
+    return complete(config, folder, work, command=command, resume=resume, console=console)
+
+
+def in_pieces(sequences: Sequence[NDArray[np.int32]], size: int) -> list[NDArray[np.int32]]:
+    """Each sequence cut into pieces of at most `size` ids; nothing is left out."""
+    return [ids[at : at + size] for ids in sequences for at in range(0, len(ids), size)]
