@@ -161,7 +161,7 @@ class Halves:
     def losses(self, params: Params, batch: Batch, **how: Any) -> Totals:
         """The sums of a batch; `how` goes to the model."""
         lengths = jnp.where(batch.weights > 0, batch.lengths, 0)  # filler predicts nothing
-        tokens, lengths = halves(batch.tokens, lengths)
+        tokens, lengths = halves(jnp.asarray(batch.tokens), lengths)
         log_shares: Any = self.model.apply({"params": params}, tokens, lengths, **how)
         targets = self.model.targets
         numbers = targets.numbers(jnp.roll(tokens, len(tokens) // 2, axis=0), jnp)
