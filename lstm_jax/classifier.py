@@ -26,7 +26,7 @@ STRICT = ConfigDict(extra="forbid")
 Size = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
-# The parts of a classifier that turn tokens into encodings; a language model has them too.
+# The parts of a classifier that turn tokens into encodings; what is pretrained has them too.
 ENCODER = ("embedding", "stack")
 
 

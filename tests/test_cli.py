@@ -245,7 +245,8 @@ def test_help_explains_every_field(monkeypatch, capsys):
             assert f"--{part}.{field.replace('_', '-')}" in printed
 
 
-def test_a_classifier_starts_from_texts_without_labels(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("predict", ["halves", "next_words"])
+def test_a_classifier_starts_from_texts_without_labels(tmp_path, monkeypatch, capsys, predict):
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(small.corpus(train=40).train.texts))
     table = tmp_path / "train.csv"
@@ -253,8 +254,11 @@ def test_a_classifier_starts_from_texts_without_labels(tmp_path, monkeypatch, ca
     rows = [f"{text},{label}" for text, label in zip(examples.texts, examples.labels, strict=True)]
     table.write_text("\n".join(["text,label", *rows]))
     sizes = ["--model.embedding-size", "8", "--model.hidden-size", "8", "--train.epochs", "1"]
-    command(monkeypatch, "pretrain", str(texts), str(tmp_path / "model"), "--samples", "20", *sizes)
-    assert "perplexity on held-out texts" in capsys.readouterr().out
+    how = ["--predict", predict, "--samples", "20", *sizes]
+    command(monkeypatch, "pretrain", str(texts), str(tmp_path / "model"), *how)
+    said = capsys.readouterr().out
+    assert ("perplexity on held-out texts" in said) == (predict == "next_words")
+    assert "python -m lstm_jax train DATA RUN --init" in said
     start = ["--init", str(tmp_path / "model")]
     command(monkeypatch, "train", str(table), str(tmp_path / "run"), *start, *sizes)
     assert lstm_jax.load(tmp_path / "run").class_names == ("0", "1")

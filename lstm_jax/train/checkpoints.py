@@ -88,7 +88,7 @@ def load_encoder(folder: Path) -> Params:
     """Reads only what turns tokens into encodings: the embedding and the stack of LSTMs.
 
     Args:
-        folder: where `save_weights` wrote the parameters of a classifier or a language model.
+        folder: where `save_weights` wrote the parameters of a classifier or of what was pretrained.
     """
     with ocp.StandardCheckpointer() as checkpointer:
         params = checkpointer.restore(folder.absolute())

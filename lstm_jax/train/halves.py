@@ -150,7 +150,10 @@ class Halves:
     def gradient(
         self, params: Params, batch: Batch, key: Array
     ) -> tuple[tuple[Array, Totals], Params]:
-        """See `Objective`; the totals are over halves, and none of them counts as correct."""
+        """See `Objective`; the totals are over halves.
+
+        `correct` are those whose likeliest word or phrase the other half has.
+        """
 
         def mean_loss(params: Params) -> tuple[Array, Totals]:
             sums = self.losses(params, batch, train=True, rngs={"dropout": key})
@@ -172,9 +175,10 @@ class Halves:
         of_each = counted.sum(-1)
         valid = (lengths > 0) & (of_each > 0)
         losses = -(counted * log_shares).sum(-1) / jnp.where(valid, of_each, 1)
+        likeliest = jnp.take_along_axis(counted, log_shares.argmax(-1)[:, None], axis=1)[:, 0]
         return Totals(
             jnp.where(valid, losses, 0).sum(),
-            jnp.zeros(()),
+            (valid & (likeliest > 0)).sum().astype(losses.dtype),
             valid.sum().astype(losses.dtype),
         )
 
