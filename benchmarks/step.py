@@ -1,6 +1,6 @@
 """How much of a training step is the LSTM: `python -m benchmarks.step`.
 
-Batches of an epoch of the article's model and of the default one, on real reviews: the whole step,
+Batches of an epoch of the presets, on real reviews: the whole step,
 data and optimizer included, and the LSTM's forward and backward pass alone on arrays of the same
 shapes and lengths, one after the other for each batch. The compilations come before.
 """
@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import write_record
-from experiments.imdb import ADVERSARIAL, ARTICLE, BILSTM
+from experiments.imdb import ADVERSARIAL, ARTICLE, BILSTM, DISTILLED, PRETRAINED
 from lstm_jax import Bidirectional, bidirectional_lstm, init_lstm, lstm
-from lstm_jax.classifier import ModelConfig, TextClassifier
+from lstm_jax.classifier import ModelConfig, TextClassifier, lstm_stack
 from lstm_jax.cli import run_command
 from lstm_jax.text import Phrases, WordTokenizer, encode_once, load_corpus
 from lstm_jax.train.batching import batches_to_train
@@ -40,12 +40,12 @@ class Benchmark:
 
 
 def main() -> None:
-    """Times both presets and writes the record."""
+    """Times the presets and writes the record."""
     benchmark, console = tyro.cli(Benchmark, prog="benchmarks.step"), Console()
     corpus = load_corpus(benchmark.data)
     table = Table("", "ms a step", "waiting for data", "the LSTM alone", "share of the LSTM")
     results: dict[str, Any] = {}
-    for config in (ARTICLE, BILSTM, ADVERSARIAL):
+    for config in (ARTICLE, BILSTM, ADVERSARIAL, PRETRAINED, DISTILLED):
         tokenizer = WordTokenizer.train(
             corpus.train.texts,
             preset=config.text.tokenizer,
@@ -102,12 +102,14 @@ def lstm_alone(config: ModelConfig):
     """The gradients of weights and inputs of the preset's recurrence, by shape and lengths."""
     params = [init_lstm(jax.random.key(0), config.embedding_size, config.hidden_size)] * 2
     both = config.direction == "bidirectional"
+    precision = lstm_stack(config).layer().precision
 
     def loss(params, inputs, lengths, cotangent):
+        how = {"lengths": lengths, "precision": precision}
         if both:
-            outputs, _ = bidirectional_lstm(Bidirectional(*params), inputs, lengths=lengths)
+            outputs, _ = bidirectional_lstm(Bidirectional(*params), inputs, **how)
             return sum(jnp.vdot(each, cotangent) for each in outputs)
-        return jnp.vdot(lstm(params[0], inputs, lengths=lengths)[1].hidden, cotangent)
+        return jnp.vdot(lstm(params[0], inputs, **how)[1].hidden, cotangent)
 
     gradient = jax.jit(jax.grad(loss, (0, 1)))
     arrays: dict[tuple[int, ...], tuple] = {}
