@@ -12,7 +12,14 @@ from rich.console import Console
 import lstm_jax
 from lstm_jax.text import Batch, Phrases
 from lstm_jax.train import loop
-from lstm_jax.train.halves import HalfModel, Halves, Targets, halves, mean_half_loss
+from lstm_jax.train.halves import (
+    HalfModel,
+    Halves,
+    Targets,
+    halves,
+    mean_half_loss,
+    random_starts,
+)
 from lstm_jax.train.pretraining import pretrain
 
 QUIET = Console(quiet=True)
@@ -35,14 +42,28 @@ def objective_of(phrases) -> Halves:
     return Halves(HalfModel(config, Targets.count(TEXTS, V, phrases)))
 
 
-def test_halves_are_the_two_parts_of_a_text(rng):
+def test_halves_are_the_two_parts_of_a_ring(rng):
     sequences = [rng.integers(3, V, n).astype(np.int32) for n in (7, 6, 1, 0, 3)]
-    tokens, lengths = map(np.asarray, halves(*map(jnp.asarray, batch_of(sequences)[:2])))
-    assert tokens.shape == (10, 4)
-    for row, ids in enumerate(sequences):
-        for place, half in zip((row, 5 + row), np.split(ids, [len(ids) // 2]), strict=True):
-            assert lengths[place] == len(half)
-            np.testing.assert_array_equal(tokens[place], np.pad(half, (0, 4 - len(half))))
+    for starts in ([0, 0, 0, 0, 0], [1, 5, 0, 0, 2], [6, 3, 0, 0, 1]):
+        batch = batch_of(sequences)
+        tokens, lengths = map(np.asarray, halves(*map(jnp.asarray, (*batch[:2], starts))))
+        assert tokens.shape == (10, 4)
+        for row, (ids, start) in enumerate(zip(sequences, starts, strict=True)):
+            parts = np.split(np.roll(ids, -start), [len(ids) // 2])
+            for place, half in zip((row, 5 + row), parts, strict=True):
+                assert lengths[place] == len(half)
+                np.testing.assert_array_equal(tokens[place], np.pad(half, (0, 4 - len(half))))
+
+
+def test_a_ring_is_cut_anywhere_and_otherwise_each_time():
+    lengths = jnp.array([7, 1, 0, 4] * 50)
+    drawn = [np.asarray(random_starts(jax.random.key(n), lengths)) for n in (0, 0, 1)]
+    assert set(drawn[0][::4]) == set(range(7))
+    assert set(drawn[0][3::4]) == set(range(4))
+    assert (drawn[0][1::4] == 0).all()
+    assert (drawn[0][2::4] == 0).all()
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0] != drawn[2]).mean() > 0.3
 
 
 def test_targets_are_counted_once_a_half():
@@ -73,28 +94,46 @@ def test_phrases_are_numbered_behind_words():
 def test_the_loss_is_that_of_its_equation(phrases, rng):
     """Word by word, in float64, from the probabilities that the model gives."""
     objective = objective_of(phrases)
-    targets = objective.model.targets
     params = objective.init(jax.random.key(0))
     params = jax.tree.map(lambda a: a + 0.3 * rng.normal(size=a.shape).astype(np.float32), params)
     batch = batch_of(TEXTS)
-    (loss, totals), gradients = objective.gradient(params, batch, jax.random.key(1))
-    tokens, lengths = halves(*map(jnp.asarray, batch[:2]))
+    (loss, totals), _ = objective.gradient(params, batch, jax.random.key(1))
+    starts = random_starts(jax.random.key(1), jnp.asarray(batch.lengths))
+    assert (starts > 0).any()
+    expected, correct, counted = by_words(objective, params, batch, starts)
+    assert (float(totals.examples), float(totals.correct)) == (counted, correct)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    measured = mean_half_loss(objective, [batch, batch], params)["loss"]
+    expected, _, counted = by_words(objective, params, batch, jnp.zeros_like(starts))
+    assert measured == pytest.approx(expected, rel=1e-5)
+    assert counted == 5  # nothing can be told of or by the start symbol, or nothing
+
+
+def test_all_parameters_learn():
+    """Not in every batch: a known phrase may be cut through."""
+    objective = objective_of(PHRASES)
+    params, batch = objective.init(jax.random.key(0)), batch_of(TEXTS)
+    gradients = [objective.gradient(params, batch, jax.random.key(n))[1] for n in range(4)]
+    largest = jax.tree.map(lambda *arrays: max(np.abs(array).max() for array in arrays), *gradients)
+    assert min(jax.tree.leaves(largest)) > 0
+
+
+def by_words(objective, params, batch, starts) -> tuple[float, int, int]:
+    """The mean loss of the halves of TEXTS, how often the likeliest word was right, of how many."""
+    targets = objective.model.targets
+    tokens, lengths = halves(*map(jnp.asarray, batch[:2]), starts)
     logs = np.asarray(objective.model.apply({"params": params}, tokens, lengths), np.float64)
     np.testing.assert_allclose(np.exp(logs).sum(-1), 1, rtol=1e-5)
     found, right = [], 0
     for row, ids in enumerate(TEXTS):
-        one, other = np.split(ids, [len(ids) // 2])
+        one, other = np.split(np.roll(ids, -int(starts[row])), [len(ids) // 2])
         for place, half, partner in ((row, one, other), (len(TEXTS) + row, other, one)):
             words = {n for n in targets.numbers(partner) if n < len(targets.shares)}
             a = {n: float(targets.weights[n]) for n in words}
             if len(half) and sum(a.values()) > 0:
                 right += logs[place].argmax() in [n for n in words if a[n] > 0]
                 found.append(-sum(a[n] * logs[place, n] for n in words) / sum(a.values()))
-    assert len(found) == 5  # nothing can be told of or by the start symbol, or nothing
-    assert (float(totals.examples), float(totals.correct)) == (5, right)
-    assert float(loss) == pytest.approx(np.mean(found), rel=1e-5)
-    assert mean_half_loss(objective, [batch, batch], params)["loss"] == pytest.approx(float(loss))
-    assert all(np.abs(array).max() > 0 for array in jax.tree.leaves(gradients))
+    return float(np.mean(found)), right, len(found)
 
 
 def test_filler_rows_change_nothing(rng):

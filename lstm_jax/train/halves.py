@@ -1,7 +1,7 @@
 """One half of a text predicts the words of the other: what a classifier can start from.
 
-Each text is cut in the middle. What a classifier would see of a half x, its words and phrases read
-by the LSTMs and pooled, f(x), predicts which words and phrases the other half y has:
+Each text is cut in two halves. What a classifier would see of one, x, its words and phrases read by
+the LSTMs and pooled, f(x), predicts which words and phrases the other half y has:
 
     p(w | x) ∝ exp((f(x) P) · u_w + b_w)
     loss(x, y) = -Σ_w a_w log p(w | x) / Σ_w a_w,    over the different words and phrases w of y
@@ -9,6 +9,10 @@ by the LSTMs and pooled, f(x), predicts which words and phrases the other half y
 Those that many halves have say little, and count less: a_w = min(1, √(0.01 / share of the halves
 that have w)). The two halves of a text are about the same things and of the same mind, so that the
 features come to tell minds apart, where the next word is mostly a matter of grammar.
+
+In training the text is bent to a ring and cut at a place drawn anew each time, and opposite: no two
+passes have the same halves to learn by heart. What is measured are those cut at the beginning and
+in the middle.
 
 Source: Le & Mikolov (2014), "Distributed Representations of Sentences and Documents", section 2.3,
 for vectors that predict a text's words, there one for each text, here made by the LSTMs; Li et al.
@@ -155,16 +159,18 @@ class Halves:
         `correct` are those whose likeliest word or phrase the other half has.
         """
 
+        starts = random_starts(key, batch.lengths)
+
         def mean_loss(params: Params) -> tuple[Array, Totals]:
-            sums = self.losses(params, batch, train=True, rngs={"dropout": key})
+            sums = self.losses(params, batch, starts, train=True, rngs={"dropout": key})
             return sums.loss / jnp.maximum(sums.examples, 1.0), sums
 
         return jax.value_and_grad(mean_loss, has_aux=True)(params)
 
-    def losses(self, params: Params, batch: Batch, **how: Any) -> Totals:
-        """The sums of a batch; `how` goes to the model."""
+    def losses(self, params: Params, batch: Batch, starts: Lengths, **how: Any) -> Totals:
+        """The sums of a batch, cut as `halves` does; `how` goes to the model."""
         lengths = jnp.where(batch.weights > 0, batch.lengths, 0)  # filler predicts nothing
-        tokens, lengths = halves(jnp.asarray(batch.tokens), lengths)
+        tokens, lengths = halves(jnp.asarray(batch.tokens), lengths, starts)
         log_shares: Any = self.model.apply({"params": params}, tokens, lengths, **how)
         targets = self.model.targets
         numbers = targets.numbers(jnp.roll(tokens, len(tokens) // 2, axis=0), jnp)
@@ -183,12 +189,18 @@ class Halves:
         )
 
 
-def halves(tokens: Tokens, lengths: Lengths) -> tuple[Tokens, Lengths]:
+def random_starts(key: Array, lengths: Lengths) -> Lengths:
+    """A place in each text: from 0 to below its length [B]; 0 in an empty one."""
+    return (jax.random.uniform(key, lengths.shape) * lengths).astype(jnp.int32)
+
+
+def halves(tokens: Tokens, lengths: Lengths, starts: Lengths) -> tuple[Tokens, Lengths]:
     """The first halves of texts, then the second ones.
 
     Args:
         tokens: ids [B, T].
         lengths: [B].
+        starts: where the first half begins [B]; after the end of the text comes its beginning.
 
     Returns:
         Ids [2B, ⌈T/2⌉], padded with 0, and lengths [2B]; of an odd number of tokens the second
@@ -196,11 +208,10 @@ def halves(tokens: Tokens, lengths: Lengths) -> tuple[Tokens, Lengths]:
     """
     first = lengths // 2
     sizes = jnp.concatenate([first, lengths - first])
-    starts = jnp.concatenate([jnp.zeros_like(first), first])
+    begins = jnp.concatenate([starts, starts + first])
     steps = jnp.arange(-(-tokens.shape[1] // 2))
-    taken = jnp.take_along_axis(
-        jnp.concatenate([tokens, tokens]), starts[:, None] + steps, axis=1, mode="clip"
-    )
+    places = (begins[:, None] + steps) % jnp.maximum(jnp.tile(lengths, 2), 1)[:, None]
+    taken = jnp.take_along_axis(jnp.tile(tokens, (2, 1)), places, axis=1)
     return jnp.where(steps < sizes[:, None], taken, 0), sizes
 
 
@@ -213,4 +224,4 @@ def mean_half_loss(objective: Halves, batches: Iterable[Batch], params: Params) 
 
 @partial(jax.jit, static_argnames="objective")
 def _losses(objective: Halves, params: Params, batch: Batch) -> Totals:
-    return objective.losses(params, batch)
+    return objective.losses(params, batch, jnp.zeros(len(batch.lengths), jnp.int32))
