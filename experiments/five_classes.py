@@ -1,0 +1,112 @@
+"""The same classifier on a file with more classes than two, some of them rare.
+
+    python -m experiments.five_classes --record experiments/results/five_classes.json
+
+Reviews of the built-in corpus in five classes, of which the outermost are eight times as rare as
+the middle one, are written to two CSV files and read back as a user's own. The preset `bilstm`
+learns from one and is measured on the other: as it is, with class weights, with label smoothing.
+"""
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from experiments.imdb import BILSTM
+from lstm_jax.cli import command_line, run_command
+from lstm_jax.machine import provenance
+from lstm_jax.text import Examples, load_corpus
+from lstm_jax.train.folder import write_json
+from lstm_jax.train.loop import train
+
+SHARES = (1 / 8, 1 / 2, 1, 1 / 2, 1 / 8)  # of each class that are kept
+
+VARIANTS = {
+    "as it is": {},
+    "class weights": {"class_weights": "balanced"},
+    "label smoothing": {"label_smoothing": 0.1},
+}
+
+RECORDED = ("accuracy", "macro_f1", "loss", "calibration_error", "calibration_error_unscaled")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where the files and the results go."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """A run of every variant for each of these."""
+    runs: Path = Path("runs/five_classes")
+    """The folder of the two CSV files and of the runs; finished ones are not run again."""
+    record: Path | None = None
+    """Write what came out, and how it was made, into this JSON file."""
+
+
+def main() -> None:
+    """Writes the files, runs what is missing, and prints a row for each variant."""
+    study, console = tyro.cli(Study, description=__doc__), Console()
+    command = command_line("experiments.five_classes")
+    about, made = provenance(command), load_corpus("builtin5")
+    assert made.test is not None
+    paths = study.runs / "train.csv", study.runs / "test.csv"
+    for path, examples in zip(paths, (made.train, made.test), strict=True):
+        write_csv(path, some(examples), made.class_names)
+    corpus = load_corpus(paths[0], test_path=paths[1])
+    variants = {}
+    table = Table("", "accuracy", "macro F1", "calibration error", "minutes", title="Five classes")
+    for number, (name, settings) in enumerate(VARIANTS.items()):
+        found = [
+            train(
+                replace(BILSTM, name=name, seed=seed, train=replace(BILSTM.train, **settings)),
+                corpus,
+                study.runs / f"{number}-seed{seed}",
+                command=command,
+                resume=True,
+                console=Console(quiet=True),
+            )
+            for seed in study.seeds
+        ]
+        variants[name] = {
+            **{part: [round(run[f"test_{part}"], 4) for run in found] for part in RECORDED},
+            "confusion": np.sum([run["test_confusion"] for run in found], axis=0).tolist(),
+            "minutes": [round(run["minutes"], 2) for run in found],
+        }
+        means = {part: float(np.mean(values)) for part, values in variants[name].items()}
+        table.add_row(
+            name,
+            f"{means['accuracy']:.2%}",
+            f"{means['macro_f1']:.3f}",
+            f"{means['calibration_error']:.3f}",
+            f"{means['minutes']:.1f}",
+        )
+        console.print(name, variants[name])
+    console.print(table)
+    if study.record:
+        sizes = {"train": len(corpus.train), "test": len(corpus.test or ())}
+        about = {"seeds_of_study": list(study.seeds), "variants": variants, **about}
+        write_json(study.record, {"class_names": list(corpus.class_names), **sizes, **about})
+
+
+def some(examples: Examples) -> Examples:
+    """The first ones of each class, as many as its share."""
+    rows = [np.flatnonzero(examples.labels == label) for label in range(len(SHARES))]
+    kept = [of[: round(len(of) * share)] for of, share in zip(rows, SHARES, strict=True)]
+    return examples.take(np.sort(np.concatenate(kept)))
+
+
+def write_csv(path: Path, examples: Examples, class_names: tuple[str, ...]) -> None:
+    """Columns `text` and `label`, the name of the class."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("text", "label"))
+        for text, label in zip(examples.texts, examples.labels, strict=True):
+            writer.writerow((text, class_names[label]))
+
+
+if __name__ == "__main__":
+    run_command(main)
