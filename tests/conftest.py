@@ -7,6 +7,9 @@ import jax
 import numpy as np
 import pytest
 
+# Most of the tests' time is XLA's compiler, and none asks how fast its programs are.
+os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
+
 # On an accelerator a float32 product may be computed in less; the oracles are exact.
 jax.config.update("jax_default_matmul_precision", "highest")
 
