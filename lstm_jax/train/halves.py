@@ -159,7 +159,7 @@ class Halves:
         `correct` are those whose likeliest word or phrase the other half has.
         """
 
-        starts = random_starts(key, batch.lengths)
+        starts = random_starts(key, jnp.asarray(batch.lengths))
 
         def mean_loss(params: Params) -> tuple[Array, Totals]:
             sums = self.losses(params, batch, starts, train=True, rngs={"dropout": key})
