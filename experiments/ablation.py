@@ -75,6 +75,23 @@ def held_out_films(archive: Path) -> Corpus:
     return Corpus("imdb, held-out films", kept, held_out, CLASS_NAMES)
 
 
+def run_seeds(
+    config: Config, seeds: tuple[int, ...], corpus: Corpus, path: Path, command: str
+) -> list[dict[str, Any]]:
+    """The results of a run for each seed, in the folder PATH-seedSEED; finished ones are kept."""
+    return [
+        train(
+            replace(config, seed=seed),
+            corpus,
+            path.with_name(f"{path.name}-seed{seed}"),
+            command=command,
+            resume=True,
+            console=Console(quiet=True),
+        )
+        for seed in seeds
+    ]
+
+
 def main() -> None:
     """Runs what is missing, and prints a row for each variant."""
     study, console = tyro.cli(Study, description=__doc__), Console()
@@ -83,17 +100,7 @@ def main() -> None:
     table = Table("", "accuracy", "loss", "minutes", title=corpus.name)
     results: dict[str, dict[str, Any]] = {}
     for number, config in enumerate(VARIANTS):
-        found = [
-            train(
-                replace(config, seed=seed),
-                corpus,
-                study.runs / f"{number}-seed{seed}",
-                command=command,
-                resume=True,
-                console=Console(quiet=True),
-            )
-            for seed in study.seeds
-        ]
+        found = run_seeds(config, study.seeds, corpus, study.runs / str(number), command)
         names = ("test_accuracy", "test_loss", "minutes")
         results[config.name] = {name: [round(one[name], 4) for one in found] for name in names}
         accuracy, loss, minutes = (statistics.mean(results[config.name][name]) for name in names)

@@ -16,12 +16,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from experiments.ablation import run_seeds
 from experiments.imdb import BILSTM
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.machine import provenance
 from lstm_jax.text import Examples, load_corpus
 from lstm_jax.train.folder import write_json
-from lstm_jax.train.loop import train
 
 SHARES = (1 / 8, 1 / 2, 1, 1 / 2, 1 / 8)  # of each class that are kept
 
@@ -59,30 +59,16 @@ def main() -> None:
     variants = {}
     table = Table("", "accuracy", "macro F1", "calibration error", "minutes", title="Five classes")
     for number, (name, settings) in enumerate(VARIANTS.items()):
-        found = [
-            train(
-                replace(BILSTM, name=name, seed=seed, train=replace(BILSTM.train, **settings)),
-                corpus,
-                study.runs / f"{number}-seed{seed}",
-                command=command,
-                resume=True,
-                console=Console(quiet=True),
-            )
-            for seed in study.seeds
-        ]
+        config = replace(BILSTM, name=name, train=replace(BILSTM.train, **settings))
+        found = run_seeds(config, study.seeds, corpus, study.runs / str(number), command)
         variants[name] = {
             **{part: [round(run[f"test_{part}"], 4) for run in found] for part in RECORDED},
             "confusion": np.sum([run["test_confusion"] for run in found], axis=0).tolist(),
             "minutes": [round(run["minutes"], 2) for run in found],
         }
-        means = {part: float(np.mean(values)) for part, values in variants[name].items()}
-        table.add_row(
-            name,
-            f"{means['accuracy']:.2%}",
-            f"{means['macro_f1']:.3f}",
-            f"{means['calibration_error']:.3f}",
-            f"{means['minutes']:.1f}",
-        )
+        names = ("accuracy", "macro_f1", "calibration_error", "minutes")
+        accuracy, f1, error, minutes = (np.mean(variants[name][part]) for part in names)
+        table.add_row(name, f"{accuracy:.2%}", f"{f1:.3f}", f"{error:.3f}", f"{minutes:.1f}")
         console.print(name, variants[name])
     console.print(table)
     if study.record:

@@ -109,9 +109,10 @@ def test_the_loss_is_that_of_its_equation(phrases, rng):
     assert counted == 5  # nothing can be told of or by the start symbol, or nothing
 
 
-def test_all_parameters_learn():
+@pytest.mark.parametrize("phrases", [None, PHRASES], ids=["words", "phrases"])
+def test_all_parameters_learn(phrases):
     """Not in every batch: a known phrase may be cut through."""
-    objective = objective_of(PHRASES)
+    objective = objective_of(phrases)
     params, batch = objective.init(jax.random.key(0)), batch_of(TEXTS)
     gradients = [objective.gradient(params, batch, jax.random.key(n))[1] for n in range(4)]
     largest = jax.tree.map(lambda *arrays: max(np.abs(array).max() for array in arrays), *gradients)
