@@ -99,6 +99,7 @@ def pretrain(
     label_column: str = "label",
     predict: Predicted = "halves",
     samples: int = 1024,
+    init: Path | None = None,
     resume: bool = False,
 ) -> None:
     """Train on texts without labels, for `train --init` to start from.
@@ -113,6 +114,7 @@ def pretrain(
         predict: halves: one half of a text predicts the words and phrases of the other;
             next_words: a language model.
         samples: words drawn for each batch to estimate the loss of next_words with.
+        init: the folder of another run of `pretrain` to start from, such as one of next_words.
         resume: go on with the run in the folder.
     """
     result = pretrain_run(
@@ -122,6 +124,7 @@ def pretrain(
         name=texts,
         predict=predict,
         samples=samples,
+        init=init,
         command=command_line("lstm_jax"),
         resume=resume,
     )

@@ -1,6 +1,7 @@
 """The language model, and what starts from it."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -148,6 +149,25 @@ def test_a_classifier_starts_from_a_language_model(pretrained, tmp_path):
         for before, after in zip(*trees, strict=True):
             assert before.shape == after.shape
             assert np.corrcoef(np.ravel(before), np.ravel(after))[0, 1] > 0.5
+
+
+def test_halves_start_from_a_language_model(pretrained, tmp_path):
+    path, _ = pretrained
+    still = replace(small.CONFIG.optimizer, learning_rate=1e-12)
+    config = replace(
+        small.CONFIG,
+        text=replace(small.CONFIG.text, phrases=(5,)),
+        model=small.replace_dropout(small.CONFIG.model),
+        optimizer=still,
+        train=replace(small.CONFIG.train, epochs=1),
+    )
+    how = {"name": "films", "command": "test", "console": QUIET, "init": path}
+    result = pretrain(config, small.corpus().train.texts, tmp_path / "halves", **how)
+    assert result["predicts"] == "halves"
+    before, after = (load_encoder(run / "weights") for run in (path, tmp_path / "halves"))
+    assert set(after["embedding"]) - set(before["embedding"]) == {"phrases_of_2"}
+    del after["embedding"]["phrases_of_2"]
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), before, after)
 
 
 def test_a_language_model_of_another_size_is_refused(pretrained, tmp_path):

@@ -8,6 +8,7 @@ import reference
 
 import lstm_jax
 from lstm_jax import Bidirectional, LSTMParams, LSTMState, bidirectional_lstm, init_lstm, lstm
+from lstm_jax.kernels import scan, xla
 
 IMPLEMENTATIONS = [
     name
@@ -397,3 +398,24 @@ def test_a_chunk_without_steps_is_refused():
     params, inputs, _, _ = problem(4, 9, 5, 7)
     with pytest.raises(ValueError, match="chunk_size must be at least 1, got 0"):
         lstm(params, inputs, chunk_size=0)
+
+
+@pytest.mark.parametrize("reverse", [(False, True), (True,)], ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_directions_in_one_loop_equal_each_in_its_own(reverse, shape):
+    """What accelerators run, here too: results, and gradients of every argument."""
+    params, inputs, lengths, state = problem(*shape)
+    other, _, _, other_state = problem(*shape, seed=1)
+    every_params, states = (params, other)[: len(reverse)], (state, other_state)[: len(reverse)]
+
+    def loss(run, every_params, inputs, states):
+        results = run(every_params, inputs, lengths, states, reverse=reverse)
+        rng = np.random.default_rng(2)
+        return sum(weighted_sum(outputs, final, rng) for outputs, final in results), results
+
+    def gradients(run):
+        return jax.grad(loss, (1, 2, 3), has_aux=True)(run, every_params, inputs, states)
+
+    found, wanted = gradients(xla.at_once), gradients(scan.run)
+    for array, expected in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(array, expected, rtol=1e-4, atol=2e-5)

@@ -29,19 +29,16 @@ from lstm_jax.shapes import Inputs, Lengths, Outputs
 Results = tuple[tuple[Outputs, LSTMState], ...]
 
 
-def _by_direction(run, params, inputs, lengths, initial_states, *, reverse, precision) -> Results:
+def _in_precision(run, *operands, reverse, precision) -> Results:
     with jax.default_matmul_precision(precision):
-        return tuple(
-            run(p, inputs, lengths, state, reverse=r)
-            for p, state, r in zip(params, initial_states, reverse, strict=True)
-        )
+        return run(*operands, reverse=reverse)
 
 
 # In the order of preference of `implementation="auto"`.
 IMPLEMENTATIONS = {
     "cpu": cpu.run,
-    "xla": partial(_by_direction, xla.run),
-    "scan": partial(_by_direction, scan.run),
+    "xla": partial(_in_precision, xla.run),
+    "scan": partial(_in_precision, scan.run),
 }
 
 

@@ -6,12 +6,15 @@ from lstm_jax.shapes import Inputs, Lengths, Outputs
 
 
 def run(
-    params: LSTMParams,
+    params: tuple[LSTMParams, ...],
     inputs: Inputs,
     lengths: Lengths,
-    initial_state: LSTMState,
+    initial_states: tuple[LSTMState, ...],
     *,
-    reverse: bool,
-) -> tuple[Outputs, LSTMState]:
+    reverse: tuple[bool, ...],
+) -> tuple[tuple[Outputs, LSTMState], ...]:
     """The contract of `lstm_jax.kernels`, by the equations of `lstm_jax.cell`."""
-    return scan_cell(lstm_cell, params, inputs, initial_state, lengths=lengths, reverse=reverse)
+    return tuple(
+        scan_cell(lstm_cell, each, inputs, state, lengths=lengths, reverse=turned)
+        for each, state, turned in zip(params, initial_states, reverse, strict=True)
+    )

@@ -15,7 +15,9 @@ and then, over all steps and sequences at once,
 Source: derived in docs/equations.md; the form is Graves & Schmidhuber (2005), appendix A.
 """
 
+from collections.abc import Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -23,8 +25,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from lstm_jax.cell import LSTMGates, LSTMParams, LSTMState
-from lstm_jax.recurrence import where_valid, zero_padding
+from lstm_jax.recurrence import valid_steps, where_valid, zero_padding
 from lstm_jax.shapes import Inputs, Lengths, Outputs
+
+Results = tuple[tuple[Outputs, LSTMState], ...]
 
 
 class _Saved(NamedTuple):
@@ -36,123 +40,130 @@ class _Saved(NamedTuple):
 
 
 def run(
-    params: LSTMParams,
+    params: tuple[LSTMParams, ...],
     inputs: Inputs,
     lengths: Lengths,
-    initial_state: LSTMState,
+    initial_states: tuple[LSTMState, ...],
     *,
-    reverse: bool,
-) -> tuple[Outputs, LSTMState]:
-    """The contract of `lstm_jax.kernels`; reverse mode only."""
-    inputs = zero_padding(inputs, lengths)  # a NaN would reach the gradients from a masked step
-    return _run(reverse, params, inputs, lengths, initial_state)
+    reverse: tuple[bool, ...],
+) -> Results:
+    """The contract of `lstm_jax.kernels` for each direction; reverse mode only."""
+    return jax.lax.platform_dependent(
+        params,
+        zero_padding(inputs, lengths),  # a NaN would reach the gradients from a masked step
+        lengths,
+        initial_states,
+        cpu=partial(one_by_one, reverse=reverse),
+        default=partial(at_once, reverse=reverse),
+    )
+
+
+def one_by_one(
+    params: tuple[LSTMParams, ...],
+    inputs: Inputs,
+    lengths: Lengths,
+    initial_states: tuple[LSTMState, ...],
+    *,
+    reverse: tuple[bool, ...],
+) -> Results:
+    """Each direction in a loop of its own, as suits a CPU."""
+    steps = _steps(inputs, lengths)
+
+    def one(params: LSTMParams, initial_state: LSTMState, turned: bool) -> Any:
+        result: Any = _run(True, params, *_turn(steps, turned), initial_state)
+        outputs, final_state = result
+        return jnp.swapaxes(_turn(outputs, turned), 0, 1), final_state
+
+    return tuple(map(one, params, initial_states, reverse))
+
+
+def at_once(
+    params: tuple[LSTMParams, ...],
+    inputs: Inputs,
+    lengths: Lengths,
+    initial_states: tuple[LSTMState, ...],
+    *,
+    reverse: tuple[bool, ...],
+) -> Results:
+    """All directions in one loop: an accelerator waits for each step, not for what is in it."""
+    steps = _steps(inputs, lengths)
+    outputs, final_states = jax.vmap(partial(_run, False))(
+        _stack(params),
+        *_stack([_turn(steps, turned) for turned in reverse]),
+        _stack(initial_states),
+    )
+    return tuple(
+        (jnp.swapaxes(_turn(outputs[n], turned), 0, 1), jax.tree.map(itemgetter(n), final_states))
+        for n, turned in enumerate(reverse)
+    )
+
+
+def _steps(inputs: Inputs, lengths: Lengths) -> tuple[Array, Array]:
+    """The inputs of each step [T, B, D], and which sequences have that step [T, B]."""
+    return jnp.swapaxes(inputs, 0, 1), valid_steps(lengths, inputs.shape[1]).T
+
+
+def _turn(steps: Any, turned: bool) -> Any:
+    """Arrays with time as their first axis; last step first if `turned`."""
+    return jax.tree.map(lambda array: array[::-1], steps) if turned else steps
+
+
+def _stack(of_each: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *arrays: jnp.stack(arrays), *of_each)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _run(
-    reverse: bool, params: LSTMParams, inputs: Inputs, lengths: Lengths, initial_state: LSTMState
-) -> tuple[Outputs, LSTMState]:
-    return _forward(reverse, params, inputs, lengths, initial_state)[0]
+    on_cpu: bool, params: LSTMParams, inputs: Array, valid: Array, initial_state: LSTMState
+) -> tuple[Array, LSTMState]:
+    """Outputs [T, B, H] and the final state, of inputs [T, B, D] where `valid` [T, B]."""
+    return _forward(on_cpu, params, inputs, valid, initial_state)[0]
 
 
 def _forward(
-    reverse: bool, params: LSTMParams, inputs: Inputs, lengths: Lengths, initial_state: LSTMState
-) -> tuple[tuple[Outputs, LSTMState], tuple]:
-    recurrence = partial(_recurrence, reverse=reverse)
-    final_state, saved = jax.lax.platform_dependent(
-        params,
-        jnp.swapaxes(inputs, 0, 1),
-        lengths,
-        initial_state,
-        cpu=partial(recurrence, project_ahead=False),
-        default=partial(recurrence, project_ahead=True),
-    )
-    outputs = zero_padding(jnp.swapaxes(saved.hiddens, 0, 1), lengths)
-    return (outputs, final_state), (params, inputs, lengths, initial_state, saved)
-
-
-def _recurrence(
-    params: LSTMParams,
-    inputs: Array,
-    lengths: Lengths,
-    initial_state: LSTMState,
-    *,
-    reverse: bool,
-    project_ahead: bool,
-) -> tuple[LSTMState, _Saved]:
-    """The loop forward in time; inputs are [T, B, D].
+    on_cpu: bool, params: LSTMParams, inputs: Array, valid: Array, initial_state: LSTMState
+) -> tuple[tuple[Array, LSTMState], tuple]:
+    """The loop forward in time.
 
     On an accelerator the inputs of all steps are projected by one product ahead of the loop. On a
     CPU, XLA fuses the addition of that projection into the activations and then does not vectorise
     them: at B = 32, T = 500, D = 32, H = 100 the loop takes 34 ms so and 11 ms with the one product
     [x, h] [W; U] (2 cores of an AMD EPYC of family 26, JAX 0.10.2, float32; PyTorch 2.13 takes 7).
     """
-    if project_ahead:
-        inputs = inputs @ params.input_kernel + params.bias
     kernel = jnp.concatenate([params.input_kernel, params.recurrent_kernel])
+    given = inputs if on_cpu else inputs @ params.input_kernel + params.bias
 
-    def step(state: LSTMState, step_inputs: tuple[Array, Array]) -> tuple[LSTMState, _Saved]:
-        time, x = step_inputs
-        if project_ahead:
-            z = x + state.hidden @ params.recurrent_kernel
-        else:
+    def step(state: LSTMState, of_step: tuple[Array, Array]) -> tuple[LSTMState, _Saved]:
+        x, valid = of_step
+        if on_cpu:
             z = jnp.concatenate([x, state.hidden], axis=-1) @ kernel + params.bias
+        else:
+            z = x + state.hidden @ params.recurrent_kernel
         i, f, g, o = jnp.split(z, 4, axis=-1)
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         cell = f * state.cell + i * g
         new_state = LSTMState(hidden=o * jnp.tanh(cell), cell=cell)
-        new_state = jax.tree.map(partial(where_valid, time < lengths), new_state, state)
+        new_state = jax.tree.map(partial(where_valid, valid), new_state, state)
         gates = LSTMGates(i, f, g, o)
         return new_state, _Saved(gates, cells_before=state.cell, hiddens=new_state.hidden)
 
-    times = jnp.arange(inputs.shape[0])
-    return jax.lax.scan(step, initial_state, (times, inputs), reverse=reverse)
+    final_state, saved = jax.lax.scan(step, initial_state, (given, valid))
+    outputs = where_valid(valid, saved.hiddens, jnp.zeros_like(saved.hiddens))
+    return (outputs, final_state), (params, inputs, valid, initial_state, saved)
 
 
 def _backward(
-    reverse: bool, residuals: tuple, cotangents: tuple[Array, LSTMState]
+    on_cpu: bool, residuals: tuple, cotangents: tuple[Array, LSTMState]
 ) -> tuple[LSTMParams, Array, None, LSTMState]:
-    params, inputs, lengths, initial_state, saved = residuals
-    d_outputs, d_final_state = cotangents
-    loop = partial(_backward_recurrence, reverse=reverse)
-    d_params, d_inputs, d_initial_state = jax.lax.platform_dependent(
-        params,
-        jnp.swapaxes(inputs, 0, 1),
-        lengths,
-        saved,
-        _shifted(saved.hiddens, initial_state.hidden, reverse),
-        jnp.swapaxes(zero_padding(d_outputs, lengths), 0, 1),
-        d_final_state,
-        cpu=partial(loop, sum_in_loop=_small(params) and inputs.shape[0] >= 64),
-        default=partial(loop, sum_in_loop=False),
-    )
-    return d_params, jnp.swapaxes(d_inputs, 0, 1), None, d_initial_state
-
-
-def _small(params: LSTMParams) -> bool:
-    """Whether the kernels' gradients stay in a processor's cache."""
-    return sum(array.size * array.dtype.itemsize for array in params) <= 2**21
-
-
-def _backward_recurrence(
-    params: LSTMParams,
-    inputs: Array,
-    lengths: Lengths,
-    saved: _Saved,
-    hiddens_before: Array,
-    d_outputs: Array,
-    d_final_state: LSTMState,
-    *,
-    reverse: bool,
-    sum_in_loop: bool,
-) -> tuple[LSTMParams, Array, LSTMState]:
-    """The loop backward in time, and the gradients of parameters and inputs; all time first.
+    """The loop backward in time, and the gradients of parameters and inputs.
 
     Where a step is a large product and the kernels are small, XLA on a CPU is faster if each step
     adds its part of their gradients and no ∂z is kept: docs/speed.md has the times.
     """
+    params, inputs, valid, initial_state, saved = residuals
+    d_outputs, d_final_state = cotangents
+    hiddens_before = jnp.concatenate([initial_state.hidden[None], saved.hiddens])[:-1]
     recurrent_kernel_transposed = params.recurrent_kernel.T
-    times = jnp.arange(inputs.shape[0])
 
     def gradients(x: Array, hidden_before: Array, dz: Array) -> tuple[LSTMParams, Array]:
         def rows(array: Array) -> Array:
@@ -165,12 +176,12 @@ def _backward_recurrence(
         )
         return d_params, dz @ params.input_kernel.T
 
-    def step(carry: tuple[LSTMState, LSTMParams | None], of_step: tuple) -> tuple[Any, Array]:
+    def step(carry: tuple[LSTMState, LSTMParams | None], of_step: tuple) -> tuple[Any, Any]:
         d_state, sums = carry
-        time, x, hidden_before, d_output, (gates, cell_before, _) = of_step
+        x, valid, hidden_before, d_output, (gates, cell_before, _) = of_step
         i, f, g, o = gates
         tanh_cell = jnp.tanh(f * cell_before + i * g)
-        d_hidden = d_state.hidden + d_output
+        d_hidden = d_state.hidden + where_valid(valid, d_output, jnp.zeros_like(d_output))
         d_cell = d_state.cell + d_hidden * o * (1 - tanh_cell**2)
         dz = jnp.concatenate(
             [
@@ -181,7 +192,6 @@ def _backward_recurrence(
             ],
             axis=-1,
         )
-        valid = time < lengths
         before = LSTMState(hidden=dz @ recurrent_kernel_transposed, cell=d_cell * f)
         before = jax.tree.map(partial(where_valid, valid), before, d_state)
         dz = where_valid(valid, dz, jnp.zeros_like(dz))
@@ -190,22 +200,19 @@ def _backward_recurrence(
         of_params, d_input = gradients(x, hidden_before, dz)
         return (before, jax.tree.map(jnp.add, sums, of_params)), d_input
 
+    sum_in_loop = on_cpu and _small(params) and inputs.shape[1] >= 64
     sums = jax.tree.map(jnp.zeros_like, params) if sum_in_loop else None
-    steps = (times, inputs, hiddens_before, d_outputs, saved)
-    (d_initial_state, sums), found = jax.lax.scan(
-        step, (d_final_state, sums), steps, reverse=not reverse
-    )
+    steps = (inputs, valid, hiddens_before, d_outputs, saved)
+    (d_initial_state, sums), found = jax.lax.scan(step, (d_final_state, sums), steps, reverse=True)
     if sums is not None:
-        return sums, found, d_initial_state
+        return sums, found, None, d_initial_state
     d_params, d_inputs = gradients(inputs, hiddens_before, found)
-    return d_params, d_inputs, d_initial_state
+    return d_params, d_inputs, None, d_initial_state
 
 
 _run.defvjp(_forward, _backward)
 
 
-def _shifted(hiddens: Array, initial: Array, reverse: bool) -> Array:
-    """The hidden state [T, B, H] that each step started from."""
-    if reverse:
-        return jnp.concatenate([hiddens, initial[None]])[1:]
-    return jnp.concatenate([initial[None], hiddens])[:-1]
+def _small(params: LSTMParams) -> bool:
+    """Whether the kernels' gradients stay in a processor's cache."""
+    return sum(array.size * array.dtype.itemsize for array in params) <= 2**21

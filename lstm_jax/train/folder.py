@@ -139,6 +139,20 @@ class RunFolder(NamedTuple):
         write_json(self.data, description)
 
 
+def finished_run(init: Path | None) -> RunFolder | None:
+    """The run to start from, if one is named.
+
+    Raises:
+        ValueError: if the folder has no weights.
+    """
+    if init is None:
+        return None
+    folder = RunFolder(init)
+    if not folder.weights.exists():
+        raise ValueError(f"init must be the folder of a finished run; {init} has no weights")
+    return folder
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file whole or not at all, and makes the folders it is in."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from lstm_jax.train.checkpoints import load_encoder
 from lstm_jax.train.complete import complete
 from lstm_jax.train.config import Config
 from lstm_jax.train.fit import Clock, fit
-from lstm_jax.train.folder import RunFolder, write_json
+from lstm_jax.train.folder import RunFolder, finished_run, write_json
 from lstm_jax.train.metrics import compute_metrics, fit_temperature
 from lstm_jax.train.objective import Classification
 from lstm_jax.train.optimizer import make_optimizer
@@ -69,9 +69,7 @@ def train(
         FloatingPointError: if the loss is not finite.
     """
     console, folder = console or Console(), RunFolder(path)
-    source = None if init is None else RunFolder(init)
-    if source is not None and not source.weights.exists():
-        raise ValueError(f"init must be the folder of a finished run; {init} has no weights")
+    source = finished_run(init)
 
     def work(clock: Clock) -> tuple[Params, dict[str, Any]]:
         if source is not None:

@@ -13,10 +13,11 @@ from rich.console import Console
 from lstm_jax.shapes import Params
 from lstm_jax.text import encode_once, split_validation
 from lstm_jax.train.batching import batches_to_measure, batches_to_train
+from lstm_jax.train.checkpoints import load_encoder
 from lstm_jax.train.complete import complete
 from lstm_jax.train.config import Config
 from lstm_jax.train.fit import Clock, fit
-from lstm_jax.train.folder import RunFolder
+from lstm_jax.train.folder import RunFolder, finished_run
 from lstm_jax.train.halves import HalfModel, Halves, Targets, mean_half_loss
 from lstm_jax.train.language_model import LanguageModel, Prediction, mean_word_loss
 from lstm_jax.train.objective import Objective
@@ -35,6 +36,7 @@ def pretrain(
     name: str,
     predict: Predicted = "halves",
     samples: int = 1024,
+    init: Path | None = None,
     command: str,
     resume: bool = False,
     console: Console | None = None,
@@ -49,6 +51,8 @@ def pretrain(
         predict: what it learns to predict: the words of a text's other half
             (`lstm_jax.train.halves`), or the next word (`lstm_jax.train.language_model`).
         samples: the words drawn for each batch, of `next_words`.
+        init: the folder of a finished run whose tokenizer, words and LSTMs, and phrases if it has
+            any, this one starts from, whatever `text.window` says.
         command: what the user typed, for the record.
         resume: go on with the run in the folder, if there is one.
         console: where progress is shown; standard output by default.
@@ -63,6 +67,7 @@ def pretrain(
     if not texts:
         raise ValueError("texts must not be empty")
     console, folder = console or Console(), RunFolder(path)
+    source = finished_run(init)
     # Nothing is cut off: a text longer than a row becomes several. A row of two halves has twice
     # the length that a classifier reads.
     size = config.text.max_length * (2 if predict == "halves" else 1)
@@ -70,6 +75,8 @@ def pretrain(
 
     def work(clock: Clock) -> tuple[Params, dict[str, Any]]:
         kept, validation = list(texts), []
+        if source is not None:
+            folder.read_as(source)
         if config.train.validation_fraction > 0:
             parts = split_validation(np.zeros(len(texts), np.int32), *config.validation_part)
             kept, validation = ([texts[int(row)] for row in rows] for rows in parts)
@@ -106,7 +113,9 @@ def pretrain(
             console=console,
             clock=clock,
             placement=placement,
-            start=vectors_from_counts(config, to_read, vocabulary_size),
+            start=vectors_from_counts(config, to_read, vocabulary_size)
+            if source is None
+            else load_encoder(source.weights),
         )
         return params, {"data": name, "predicts": predict, **found}
 
