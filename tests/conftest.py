@@ -7,8 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-# Most of the tests' time is XLA's compiler, and none asks how fast its programs are.
-os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
+# Most of the tests' time is XLA's compiler, and none asks how fast its programs are; some ask for
+# the same bits again, which a GPU only gives if it is told to.
+FLAGS = "--xla_backend_optimization_level=0 --xla_gpu_deterministic_ops=true"
+os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}"
 
 # On an accelerator a float32 product may be computed in less; the oracles are exact.
 jax.config.update("jax_default_matmul_precision", "highest")

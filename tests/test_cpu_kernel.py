@@ -32,6 +32,12 @@ SHAPES += [(1, 70, 5, 100), (1, 130, 3, 129)]  # two threads for one sequence
 directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
 
 
+@pytest.fixture(autouse=True)
+def _on_the_cpu():
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        yield
+
+
 @pytest.fixture
 def x64():
     with jax.enable_x64(True):

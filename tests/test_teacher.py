@@ -241,8 +241,7 @@ def test_a_finished_student_asks_its_teacher_nothing(teacher, tmp_path):
 def test_the_preset_trains_what_it_needs_once_and_before(tmp_path, monkeypatch):
     tiny = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=1, validation_seed=0))
     teachers = [replace(tiny, name="pretrained", seed=seed) for seed in range(2)]
-    stages = (("next_words", replace(tiny, name="words")), ("halves", replace(tiny, name="halves")))
-    monkeypatch.setitem(imdb.STARTS_FROM, "distilled", stages)
+    monkeypatch.setitem(imdb.STARTS_FROM, "distilled", replace(tiny, name="halves"))
     monkeypatch.setitem(imdb.TAUGHT_BY, "distilled", teachers)
     config = replace(
         tiny, name="distilled", train=replace(STUDENT.train, epochs=1, validation_seed=0)
@@ -258,19 +257,18 @@ def test_the_preset_trains_what_it_needs_once_and_before(tmp_path, monkeypatch):
     monkeypatch.setattr(imdb, "pretrain", reading)
     path = tmp_path / "record.json"
     imdb.run(imdb.Experiment(config, seeds=(3, 4), runs=tmp_path / "runs", record=path))
-    names = ("words-seed0", "halves-seed0", *(f"pretrained-seed{n}" for n in range(2)))
+    names = ("halves-seed0", *(f"pretrained-seed{n}" for n in range(2)))
     names = (*names, "distilled-seed3", "distilled-seed4")
     folders = {name: tmp_path / "runs" / f"small-{name}" for name in names}
     assert sorted(folders.values()) == sorted((tmp_path / "runs").iterdir())
     results = {name: json.loads((at / "result.json").read_text()) for name, at in folders.items()}
     assert len(asked) == 1
-    assert read == 2 * [[*CORPUS.train.texts, *CORPUS.unlabelled]]  # and no test example
+    assert read == [[*CORPUS.train.texts, *CORPUS.unlabelled]]  # and no test example
     assert len({(at / "tokenizer.json").read_bytes() for at in folders.values()}) == 1
     record = json.loads(path.read_text())
     of_teachers = sum(results[f"pretrained-seed{seed}"]["minutes"] for seed in range(2))
     assert record["teachers_minutes"] == [round(of_teachers, 2)] * 2
-    before = sum(results[f"{name}-seed0"]["minutes"] for name in ("words", "halves"))
-    assert record["pretraining_minutes"] == [round(before, 2)] * 2
+    assert record["pretraining_minutes"] == [round(results["halves-seed0"]["minutes"], 2)] * 2
     assert record["minutes"] == [
         round(results[f"distilled-seed{seed}"]["minutes"], 2) for seed in (3, 4)
     ]

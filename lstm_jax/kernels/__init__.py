@@ -17,6 +17,7 @@ implementation is differentiable in reverse mode with respect to `params`, `inpu
 implementation (`tests/test_lstm.py`).
 """
 
+from contextlib import nullcontext
 from functools import partial
 
 import jax
@@ -30,7 +31,8 @@ Results = tuple[tuple[Outputs, LSTMState], ...]
 
 
 def _in_precision(run, *operands, reverse, precision) -> Results:
-    with jax.default_matmul_precision(precision):
+    # None leaves it to what the user told JAX, who may want exact products on an accelerator.
+    with nullcontext() if precision is None else jax.default_matmul_precision(precision):
         return run(*operands, reverse=reverse)
 
 
