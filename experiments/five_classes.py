@@ -5,6 +5,7 @@
 Reviews of the built-in corpus in five classes, of which the outermost are eight times as rare as
 the middle one, are written to two CSV files and read back as a user's own. The preset `bilstm`
 learns from one and is measured on the other: as it is, with class weights, with label smoothing.
+docs/classes.md says what came of it.
 """
 
 import csv
@@ -24,6 +25,8 @@ from lstm_jax.text import Examples, load_corpus
 from lstm_jax.train.folder import write_json
 
 SHARES = (1 / 8, 1 / 2, 1, 1 / 2, 1 / 8)  # of each class that are kept
+# 7,200 texts are a third of the IMDB reviews: they are read more often than the preset would.
+BASE = replace(BILSTM, train=replace(BILSTM.train, epochs=10))
 
 VARIANTS = {
     "as it is": {},
@@ -59,7 +62,7 @@ def main() -> None:
     variants = {}
     table = Table("", "accuracy", "macro F1", "calibration error", "minutes", title="Five classes")
     for number, (name, settings) in enumerate(VARIANTS.items()):
-        config = replace(BILSTM, name=name, train=replace(BILSTM.train, **settings))
+        config = replace(BASE, name=name, train=replace(BASE.train, **settings))
         found = run_seeds(config, study.seeds, corpus, study.runs / str(number), command)
         variants[name] = {
             **{part: [round(run[f"test_{part}"], 4) for run in found] for part in RECORDED},

@@ -1,13 +1,14 @@
 """What all tests share."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-# Most of the tests' time is XLA's compiler, and none asks how fast its programs are; some ask for
+# None asks how fast XLA's programs are, and its compiler is most of the tests' time; some ask for
 # the same bits again, which a GPU only gives if it is told to.
 FLAGS = "--xla_backend_optimization_level=0 --xla_gpu_deterministic_ops=true"
 os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}"
@@ -16,6 +17,15 @@ os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}"
 jax.config.update("jax_default_matmul_precision", "highest")
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What one test has compiled, the others of this process take from a folder."""
+    folder = tempfile.TemporaryDirectory()
+    config.add_cleanup(folder.cleanup)
+    jax.config.update("jax_compilation_cache_dir", folder.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture

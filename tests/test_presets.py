@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import ablation, imdb
+from experiments import ablation, five_classes, imdb
 from lstm_jax import kernels
 from lstm_jax.classifier import lstm_stack
 from lstm_jax.text import load_corpus
+from lstm_jax.text.builtin import FIVE_CLASS_NAMES
 from lstm_jax.train.loop import train
 
 
@@ -50,6 +51,18 @@ def test_held_out_films_are_a_fifth_of_the_training_reviews_and_apart():
     assert corpus.test is not None
     assert (len(corpus.train), len(corpus.test)) == (20_000, 5_000)
     assert corpus.test.labels.mean() == 0.5
+
+
+def test_five_classes_come_back_from_their_files_as_rare_as_they_were_made(tmp_path):
+    made = load_corpus("builtin5").train
+    kept = five_classes.some(made)
+    shares = np.bincount(kept.labels) / np.bincount(made.labels)
+    np.testing.assert_allclose(shares, five_classes.SHARES, atol=1e-3)
+    five_classes.write_csv(tmp_path / "made.csv", kept, FIVE_CLASS_NAMES)
+    read = load_corpus(tmp_path / "made.csv")
+    assert read.train.texts == kept.texts
+    names = [read.class_names[label] for label in read.train.labels]
+    assert names == [FIVE_CLASS_NAMES[label] for label in kept.labels]
 
 
 @pytest.mark.parametrize(("why_not", "expected"), [("", "bfloat16"), ("no AVX512-BF16", None)])
