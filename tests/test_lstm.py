@@ -77,7 +77,8 @@ def test_gradients_of_every_argument_equal_finite_differences(implementation, re
         )
         return weighted_sum(outputs, final, np.random.default_rng(1))
 
-    gradients = jax.tree.leaves(jax.grad(loss, argnums=(0, 1, 2))(params, inputs, state))
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))
+    gradients = jax.tree.leaves(gradient(params, inputs, state))
     arrays = [np.asarray(array, np.float64) for array in (*params, inputs, *state)]
 
     def reference_loss(*arrays):
@@ -112,7 +113,7 @@ def test_gradients_equal_those_of_the_plain_scan_in_float64(implementation, reve
             )
             return weighted_sum(*results, np.random.default_rng(1))
 
-        return jax.grad(loss, argnums=(0, 1, 2))(params, inputs, state)
+        return jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(params, inputs, state)
 
     arguments = problem(*shape)
     found = gradients(arguments, implementation)
@@ -372,7 +373,7 @@ def test_chunks_change_neither_results_nor_gradients(implementation, shape, size
         values = [*outputs, final.forward.cell, final.backward.hidden]
         return sum((weights[v.ndim == 2] * v).sum() for v in values), values
 
-    gradient = jax.value_and_grad(loss, (0, 1, 2), has_aux=True)
+    gradient = jax.jit(jax.value_and_grad(loss, (0, 1, 2), has_aux=True), static_argnums=3)
     found = gradient(both, inputs, state, size)
     expected = gradient(both, inputs, state, None)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
@@ -414,7 +415,8 @@ def test_directions_in_one_loop_equal_each_in_its_own(reverse, shape):
         return sum(weighted_sum(outputs, final, rng) for outputs, final in results), results
 
     def gradients(run):
-        return jax.grad(loss, (1, 2, 3), has_aux=True)(run, every_params, inputs, states)
+        gradient = jax.jit(jax.grad(loss, (1, 2, 3), has_aux=True), static_argnums=0)
+        return gradient(run, every_params, inputs, states)
 
     found, wanted = gradients(xla.at_once), gradients(scan.run)
     for array, expected in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):

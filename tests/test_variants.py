@@ -94,7 +94,7 @@ def test_gradients_of_every_argument_equal_finite_differences(name, reverse):
             found = scan_cell(cell, params, inputs, state, lengths=LENGTHS, reverse=reverse)
             return weighted_sum(*found)
 
-        gradients = jax.tree.leaves(jax.grad(loss, argnums=(0, 1, 2))(*arguments))
+        gradients = jax.tree.leaves(jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(*arguments))
         leaves, structure = jax.tree.flatten(arguments)
         leaves = [np.asarray(leaf, np.float64) for leaf in leaves]
 
@@ -123,7 +123,7 @@ def test_padding_changes_nothing_and_chunks_equal_the_whole(name):
         results = scan_cell(cell, params, inputs, state, lengths=LENGTHS, chunk_size=chunk_size)
         return weighted_sum(*results), results
 
-    gradient = jax.grad(loss, argnums=(0, 1), has_aux=True)
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True), static_argnums=2)
     clean = gradient(params, inputs)
     jax.tree.map(np.testing.assert_array_equal, clean, gradient(params, poisoned))
     in_chunks = gradient(params, inputs, 4)
@@ -203,21 +203,19 @@ def test_every_transform_works(name):
         def loss(params):
             return weighted_sum(*scan_cell(cell, params, inputs, state, lengths=LENGTHS))
 
+        slope = jax.jit(jax.grad(loss))
         tangent = jax.tree.map(jnp.ones_like, params)
-        gradient = jax.grad(loss)(params)
-        _, forward = jax.jvp(loss, (params,), (tangent,))
-        total = sum(leaf.sum() for leaf in jax.tree.leaves(gradient))
+        value, forward = jax.jit(lambda p: jax.jvp(loss, (p,), (tangent,)))(params)
+        total = sum(leaf.sum() for leaf in jax.tree.leaves(slope(params)))
         np.testing.assert_allclose(forward, total, rtol=1e-9)
-        product = jax.jvp(jax.grad(loss), (params,), (tangent,))[1]
+        product = jax.jit(lambda p: jax.jvp(slope, (p,), (tangent,))[1])(params)
         step = 1e-5
-        up, down = (
-            jax.grad(loss)(jax.tree.map(lambda a, s=s: a + s * step, params)) for s in (1, -1)
-        )
+        up, down = (slope(jax.tree.map(lambda a, s=s: a + s * step, params)) for s in (1, -1))
         numerical = jax.tree.map(lambda a, b: (a - b) / (2 * step), up, down)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), product, numerical)
         stacked = jax.tree.map(lambda a: jnp.stack([a, 1.1 * a]), params)
-        both = jax.vmap(loss)(stacked)
-        np.testing.assert_allclose(both[0], loss(params), rtol=1e-9)
+        both = jax.jit(jax.vmap(loss))(stacked)
+        np.testing.assert_allclose(both[0], value, rtol=1e-9)
 
 
 @cases
