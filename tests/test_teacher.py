@@ -238,40 +238,46 @@ def test_a_finished_student_asks_its_teacher_nothing(teacher, tmp_path):
     assert len(asked) == 1
 
 
-def test_the_preset_trains_what_it_needs_once_and_before(tmp_path, monkeypatch):
-    tiny = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=1, validation_seed=0))
-    teachers = [replace(tiny, name="pretrained", seed=seed) for seed in range(2)]
+def test_the_preset_trains_what_it_needs_before(tmp_path, monkeypatch):
+    tiny = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=1))
     monkeypatch.setitem(imdb.STARTS_FROM, "distilled", replace(tiny, name="halves"))
-    monkeypatch.setitem(imdb.TAUGHT_BY, "distilled", teachers)
-    config = replace(
-        tiny, name="distilled", train=replace(STUDENT.train, epochs=1, validation_seed=0)
-    )
+    monkeypatch.setitem(imdb.TAUGHT_BY, "distilled", replace(tiny, name="pretrained"))
+    config = replace(tiny, name="distilled", train=replace(STUDENT.train, epochs=1))
     monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: CORPUS)
-    asked, read = [], []
+    asked, read, begun = [], [], {}
     monkeypatch.setattr(imdb, "teach", lambda *given: asked.append(given) or teach(*given))
 
     def reading(config, texts, *rest, **how):
         read.append(texts)
         return pretrain(config, texts, *rest, **how)
 
+    def training(config, corpus, folder, *, init, **how):
+        begun[folder.name] = init.name
+        return loop.train(config, corpus, folder, init=init, **how)
+
     monkeypatch.setattr(imdb, "pretrain", reading)
+    monkeypatch.setattr(imdb, "train", training)
     path = tmp_path / "record.json"
     imdb.run(imdb.Experiment(config, seeds=(3, 4), runs=tmp_path / "runs", record=path))
-    names = ("halves-seed0", *(f"pretrained-seed{n}" for n in range(2)))
-    names = (*names, "distilled-seed3", "distilled-seed4")
-    folders = {name: tmp_path / "runs" / f"small-{name}" for name in names}
-    assert sorted(folders.values()) == sorted((tmp_path / "runs").iterdir())
-    results = {name: json.loads((at / "result.json").read_text()) for name, at in folders.items()}
-    assert len(asked) == 1
+    assert begun == {
+        "small-pretrained-seed3": "small-halves-seed0",
+        "small-distilled-seed3": "small-pretrained-seed3",
+        "small-pretrained-seed4": "small-halves-seed0",
+        "small-distilled-seed4": "small-pretrained-seed4",
+    }
+    folders = {at.name: at for at in (tmp_path / "runs").iterdir()}
+    assert folders.keys() == {"small-halves-seed0", *begun}
+    minutes = {
+        name: round(json.loads((at / "result.json").read_text())["minutes"], 2)
+        for name, at in folders.items()
+    }
+    assert [runs[0].config.seed for runs, *_ in asked] == [3, 4]  # each by its own teacher
     assert read == [[*CORPUS.train.texts, *CORPUS.unlabelled]]  # and no test example
     assert len({(at / "tokenizer.json").read_bytes() for at in folders.values()}) == 1
     record = json.loads(path.read_text())
-    of_teachers = sum(results[f"pretrained-seed{seed}"]["minutes"] for seed in range(2))
-    assert record["teachers_minutes"] == [round(of_teachers, 2)] * 2
-    assert record["pretraining_minutes"] == [round(results["halves-seed0"]["minutes"], 2)] * 2
-    assert record["minutes"] == [
-        round(results[f"distilled-seed{seed}"]["minutes"], 2) for seed in (3, 4)
-    ]
+    assert record["pretraining_minutes"] == [minutes["small-halves-seed0"]] * 2
+    assert record["teacher_minutes"] == [minutes[f"small-pretrained-seed{n}"] for n in (3, 4)]
+    assert record["minutes"] == [minutes[f"small-distilled-seed{n}"] for n in (3, 4)]
 
 
 @pytest.mark.parametrize("lacking", ["texts without labels", "scikit-learn"])
