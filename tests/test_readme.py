@@ -87,3 +87,12 @@ def test_tables_of_speed_are_those_of_the_records(page):
     text = page.read_text()
     assert "<!-- end -->" in text
     assert report.renewed(text) == text
+
+
+def test_the_figures_of_five_classes_are_those_of_their_record():
+    path = ROOT / "experiments" / "results" / "five_classes.json"
+    page, record = (ROOT / "docs" / "classes.md").read_text(), json.loads(path.read_text())
+    assert record["command"] in page
+    for name, found in record["variants"].items():
+        accuracy, f1 = (statistics.mean(found[part]) for part in ("accuracy", "macro_f1"))
+        assert f"| {name} | {accuracy:.2%} | {f1:.3f} |".replace("%", " %") in page
