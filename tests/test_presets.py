@@ -20,15 +20,13 @@ from lstm_jax.train.loop import train
 
 @pytest.mark.slow
 def test_the_bilstm_reads_the_builtin_corpus(tmp_path):
-    # As a user does, without the flags of conftest.py: here the programs' speed counts. Smaller and
-    # in two widths only, for the same reason; whole, it reaches 0.99.
+    # As a user does, and not with the flags of conftest.py: here the programs' speed counts.
     environment = {**os.environ, "XLA_FLAGS": ""}
     command = [sys.executable, "-m", "experiments.imdb", "--data", "builtin"]
-    command += ["--runs", str(tmp_path), "--train.buckets", "2"]
-    command += ["--model.hidden-size", "64", "--model.embedding-size", "64"]
+    command += ["--runs", str(tmp_path)]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[1], env=environment)
     result = json.loads((tmp_path / "builtin-bilstm-seed0" / "result.json").read_text())
-    assert result["test_accuracy"] >= 0.9  # a linear model of word triples has 0.65
+    assert result["test_accuracy"] >= 0.97
 
 
 @pytest.mark.real_data

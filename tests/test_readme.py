@@ -68,7 +68,8 @@ def test_figures_in_the_readme_are_those_of_the_records(path):
     assert len(record["seeds"]) == len(record["test_accuracy"]) == len(record["minutes"])
     assert record["command"] in README
     assert f"{statistics.mean(record['test_accuracy']):.2%}".replace("%", " %") in README
-    for kind in ("minutes", "teacher_minutes", "pretraining_minutes"):
+    assert f"{max(record['minutes']):.1f}" in README
+    for kind in ("teacher_minutes", "pretraining_minutes"):
         if None not in (minutes := record.get(kind, [None])):
             assert f"{max(minutes):.1f}" in README
 
@@ -94,5 +95,8 @@ def test_the_figures_of_five_classes_are_those_of_their_record():
     page, record = (ROOT / "docs" / "classes.md").read_text(), json.loads(path.read_text())
     assert record["command"] in page
     for name, found in record["variants"].items():
-        accuracy, f1 = (statistics.mean(found[part]) for part in ("accuracy", "macro_f1"))
-        assert f"| {name} | {accuracy:.2%} | {f1:.3f} |".replace("%", " %") in page
+        parts = ("accuracy", "macro_f1", "calibration_error", "calibration_error_unscaled")
+        accuracy, *others = (statistics.mean(found[part]) for part in parts)
+        cells = [f"{accuracy:.2%}", *(f"{other:.3f}" for other in others)]
+        row = " | ".join([name, *cells, f"{statistics.mean(found['minutes']):.1f}"])
+        assert f"| {row} |".replace("%", " %") in page
