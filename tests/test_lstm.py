@@ -421,3 +421,26 @@ def test_directions_in_one_loop_equal_each_in_its_own(reverse, shape):
     found, wanted = gradients(xla.at_once), gradients(scan.run)
     for array, expected in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         np.testing.assert_allclose(array, expected, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("loops", [xla.at_once, xla.one_by_one], ids=["at_once", "one_by_one"])
+@pytest.mark.parametrize("unroll", [1, 4])
+def test_xla_rounds_what_enters_a_product_and_nothing_else(monkeypatch, loops, unroll):
+    """To bfloat16, of float32 arrays: off by no more than that, and off."""
+    monkeypatch.setattr(xla, "UNROLL", unroll)
+    params, inputs, lengths, state = problem(*SHAPES[0])
+
+    def gradients(precision, inputs=inputs):
+        def loss(params, inputs, state):
+            how = {"reverse": (False, True), "precision": precision}
+            results = loops((params, params), inputs, lengths, (state, state), **how)
+            rng = np.random.default_rng(2)
+            return sum(weighted_sum(outputs, final, rng) for outputs, final in results), results
+
+        return jax.jit(jax.grad(loss, (0, 1, 2), has_aux=True))(params, inputs, state)
+
+    rounded, exact = jax.tree.leaves(gradients("bfloat16")), jax.tree.leaves(gradients(None))
+    for array, expected in zip(rounded, exact, strict=True):
+        assert array.dtype == jnp.float32
+        error = np.linalg.norm(array - expected) / np.linalg.norm(expected)
+        assert 1e-6 < error < 0.02

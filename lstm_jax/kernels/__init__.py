@@ -30,17 +30,18 @@ from lstm_jax.shapes import Inputs, Lengths, Outputs
 Results = tuple[tuple[Outputs, LSTMState], ...]
 
 
-def _in_precision(run, *operands, reverse, precision) -> Results:
-    # None leaves it to what the user told JAX, who may want exact products on an accelerator.
-    with nullcontext() if precision is None else jax.default_matmul_precision(precision):
-        return run(*operands, reverse=reverse)
+def _scan(*operands, reverse, precision=None) -> Results:
+    # None leaves it to what the user told JAX, who may want exact products on an accelerator; what
+    # JAX calls "bfloat16" is TF32 on a GPU.
+    with nullcontext() if precision is None else jax.default_matmul_precision("BF16_BF16_F32"):
+        return scan.run(*operands, reverse=reverse)
 
 
 # In the order of preference of `implementation="auto"`.
 IMPLEMENTATIONS = {
     "cpu": cpu.run,
-    "xla": partial(_in_precision, xla.run),
-    "scan": partial(_in_precision, scan.run),
+    "xla": xla.run,
+    "scan": _scan,
 }
 
 

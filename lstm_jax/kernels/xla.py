@@ -30,6 +30,8 @@ from lstm_jax.shapes import Inputs, Lengths, Outputs
 
 Results = tuple[tuple[Outputs, LSTMState], ...]
 
+UNROLL = 1  # steps in one turn of an accelerator's loop
+
 
 class _Saved(NamedTuple):
     """What the backward pass needs of the forward pass; time first."""
@@ -39,6 +41,13 @@ class _Saved(NamedTuple):
     hiddens: Array  # [T, B, H] the hidden state each step ended with
 
 
+class _Way(NamedTuple):
+    """How it is computed."""
+
+    on_cpu: bool
+    rounded: bool  # to bfloat16, what enters a product
+
+
 def run(
     params: tuple[LSTMParams, ...],
     inputs: Inputs,
@@ -46,15 +55,17 @@ def run(
     initial_states: tuple[LSTMState, ...],
     *,
     reverse: tuple[bool, ...],
+    precision: str | None = None,
 ) -> Results:
     """The contract of `lstm_jax.kernels` for each direction; reverse mode only."""
+    how: Any = {"reverse": reverse, "precision": precision}
     return jax.lax.platform_dependent(
         params,
         zero_padding(inputs, lengths),  # a NaN would reach the gradients from a masked step
         lengths,
         initial_states,
-        cpu=partial(one_by_one, reverse=reverse),
-        default=partial(at_once, reverse=reverse),
+        cpu=partial(one_by_one, **how),
+        default=partial(at_once, **how),
     )
 
 
@@ -65,12 +76,13 @@ def one_by_one(
     initial_states: tuple[LSTMState, ...],
     *,
     reverse: tuple[bool, ...],
+    precision: str | None = None,
 ) -> Results:
     """Each direction in a loop of its own, as suits a CPU."""
-    steps = _steps(inputs, lengths)
+    steps, way = _steps(inputs, lengths), _Way(True, _rounds(precision, inputs))
 
     def one(params: LSTMParams, initial_state: LSTMState, turned: bool) -> Any:
-        result: Any = _run(True, params, *_turn(steps, turned), initial_state)
+        result: Any = _run(way, params, *_turn(steps, turned), initial_state)
         outputs, final_state = result
         return jnp.swapaxes(_turn(outputs, turned), 0, 1), final_state
 
@@ -84,10 +96,11 @@ def at_once(
     initial_states: tuple[LSTMState, ...],
     *,
     reverse: tuple[bool, ...],
+    precision: str | None = None,
 ) -> Results:
     """All directions in one loop: an accelerator waits for each step, not for what is in it."""
-    steps = _steps(inputs, lengths)
-    outputs, final_states = jax.vmap(partial(_run, False))(
+    steps, way = _steps(inputs, lengths), _Way(False, _rounds(precision, inputs))
+    outputs, final_states = jax.vmap(partial(_run, way))(
         _stack(params),
         *_stack([_turn(steps, turned) for turned in reverse]),
         _stack(initial_states),
@@ -108,20 +121,24 @@ def _turn(steps: Any, turned: bool) -> Any:
     return jax.tree.map(lambda array: array[::-1], steps) if turned else steps
 
 
+def _rounds(precision: str | None, inputs: Inputs) -> bool:
+    return precision == "bfloat16" and inputs.dtype == jnp.float32
+
+
 def _stack(of_each: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *arrays: jnp.stack(arrays), *of_each)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _run(
-    on_cpu: bool, params: LSTMParams, inputs: Array, valid: Array, initial_state: LSTMState
+    way: _Way, params: LSTMParams, inputs: Array, valid: Array, initial_state: LSTMState
 ) -> tuple[Array, LSTMState]:
     """Outputs [T, B, H] and the final state, of inputs [T, B, D] where `valid` [T, B]."""
-    return _forward(on_cpu, params, inputs, valid, initial_state)[0]
+    return _forward(way, params, inputs, valid, initial_state)[0]
 
 
 def _forward(
-    on_cpu: bool, params: LSTMParams, inputs: Array, valid: Array, initial_state: LSTMState
+    way: _Way, params: LSTMParams, inputs: Array, valid: Array, initial_state: LSTMState
 ) -> tuple[tuple[Array, LSTMState], tuple]:
     """The loop forward in time.
 
@@ -131,14 +148,17 @@ def _forward(
     [x, h] [W; U] (2 cores of an AMD EPYC of family 26, JAX 0.10.2, float32; PyTorch 2.13 takes 7).
     """
     kernel = jnp.concatenate([params.input_kernel, params.recurrent_kernel])
-    given = inputs if on_cpu else inputs @ params.input_kernel + params.bias
+    given, recurrent_kernel = inputs, params.recurrent_kernel
+    if not way.on_cpu:
+        given = _product(way, inputs, params.input_kernel) + params.bias
+        recurrent_kernel = _rounded(way, recurrent_kernel)  # once, not in every step
 
     def step(state: LSTMState, of_step: tuple[Array, Array]) -> tuple[LSTMState, _Saved]:
         x, valid = of_step
-        if on_cpu:
-            z = jnp.concatenate([x, state.hidden], axis=-1) @ kernel + params.bias
+        if way.on_cpu:
+            z = _product(way, jnp.concatenate([x, state.hidden], axis=-1), kernel) + params.bias
         else:
-            z = x + state.hidden @ params.recurrent_kernel
+            z = x + _product(way, state.hidden, recurrent_kernel)
         i, f, g, o = jnp.split(z, 4, axis=-1)
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         cell = f * state.cell + i * g
@@ -147,13 +167,15 @@ def _forward(
         gates = LSTMGates(i, f, g, o)
         return new_state, _Saved(gates, cells_before=state.cell, hiddens=new_state.hidden)
 
-    final_state, saved = jax.lax.scan(step, initial_state, (given, valid))
+    final_state, saved = jax.lax.scan(
+        step, initial_state, (given, valid), unroll=1 if way.on_cpu else UNROLL
+    )
     outputs = where_valid(valid, saved.hiddens, jnp.zeros_like(saved.hiddens))
     return (outputs, final_state), (params, inputs, valid, initial_state, saved)
 
 
 def _backward(
-    on_cpu: bool, residuals: tuple, cotangents: tuple[Array, LSTMState]
+    way: _Way, residuals: tuple, cotangents: tuple[Array, LSTMState]
 ) -> tuple[LSTMParams, Array, None, LSTMState]:
     """The loop backward in time, and the gradients of parameters and inputs.
 
@@ -163,18 +185,18 @@ def _backward(
     params, inputs, valid, initial_state, saved = residuals
     d_outputs, d_final_state = cotangents
     hiddens_before = jnp.concatenate([initial_state.hidden[None], saved.hiddens])[:-1]
-    recurrent_kernel_transposed = params.recurrent_kernel.T
+    recurrent_kernel_transposed = _rounded(way, params.recurrent_kernel.T)
 
     def gradients(x: Array, hidden_before: Array, dz: Array) -> tuple[LSTMParams, Array]:
         def rows(array: Array) -> Array:
             return array.reshape(-1, array.shape[-1])
 
         d_params = LSTMParams(
-            input_kernel=rows(x).T @ rows(dz),
-            recurrent_kernel=rows(hidden_before).T @ rows(dz),
+            input_kernel=_product(way, rows(x).T, rows(dz)),
+            recurrent_kernel=_product(way, rows(hidden_before).T, rows(dz)),
             bias=rows(dz).sum(0),
         )
-        return d_params, dz @ params.input_kernel.T
+        return d_params, _product(way, dz, params.input_kernel.T)
 
     def step(carry: tuple[LSTMState, LSTMParams | None], of_step: tuple) -> tuple[Any, Any]:
         d_state, sums = carry
@@ -192,7 +214,7 @@ def _backward(
             ],
             axis=-1,
         )
-        before = LSTMState(hidden=dz @ recurrent_kernel_transposed, cell=d_cell * f)
+        before = LSTMState(hidden=_product(way, dz, recurrent_kernel_transposed), cell=d_cell * f)
         before = jax.tree.map(partial(where_valid, valid), before, d_state)
         dz = where_valid(valid, dz, jnp.zeros_like(dz))
         if sums is None:
@@ -200,10 +222,12 @@ def _backward(
         of_params, d_input = gradients(x, hidden_before, dz)
         return (before, jax.tree.map(jnp.add, sums, of_params)), d_input
 
-    sum_in_loop = on_cpu and _small(params) and inputs.shape[1] >= 64
+    sum_in_loop = way.on_cpu and _small(params) and inputs.shape[1] >= 64
     sums = jax.tree.map(jnp.zeros_like, params) if sum_in_loop else None
     steps = (inputs, valid, hiddens_before, d_outputs, saved)
-    (d_initial_state, sums), found = jax.lax.scan(step, (d_final_state, sums), steps, reverse=True)
+    (d_initial_state, sums), found = jax.lax.scan(
+        step, (d_final_state, sums), steps, reverse=True, unroll=1 if way.on_cpu else UNROLL
+    )
     if sums is not None:
         return sums, found, None, d_initial_state
     d_params, d_inputs = gradients(inputs, hiddens_before, found)
@@ -211,6 +235,18 @@ def _backward(
 
 
 _run.defvjp(_forward, _backward)
+
+
+def _product(way: _Way, left: Array, right: Array) -> Array:
+    """A matrix product; the sums stay in float32 where the factors are rounded."""
+    if not way.rounded:
+        return left @ right
+    factors = _rounded(way, left), _rounded(way, right)
+    return jnp.matmul(*factors, preferred_element_type=jnp.float32)
+
+
+def _rounded(way: _Way, array: Array) -> Array:
+    return array.astype(jnp.bfloat16) if way.rounded else array
 
 
 def _small(params: LSTMParams) -> bool:
