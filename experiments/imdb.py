@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -40,7 +40,7 @@ from lstm_jax.train.config import (
 )
 from lstm_jax.train.folder import write_json
 from lstm_jax.train.loop import train
-from lstm_jax.train.pretraining import Predicted, pretrain
+from lstm_jax.train.pretraining import pretrain
 
 ARTICLE = Config(
     name="article",
@@ -131,37 +131,21 @@ DISTILLED = replace(
     train=replace(PRETRAINED.train, epochs=2, batch_size=64, unlabelled=50_000),
 )
 
-# For a GPU: eight times the units, and vectors of twice the size. A language model reads first,
-# then halves as above, then labels as `pretrained`.
-LARGE_LANGUAGE = replace(
-    PRETRAINING,
-    name="words-large",
-    text=replace(PRETRAINING.text, window=0, phrases=()),
-    model=replace(
-        SEMISUPERVISED.model,
-        embedding_size=256,
-        hidden_size=1024,
-        token_dropout=0.05,
-        embedding_dropout=0.2,
-        weight_dropout=0.2,
-        output_dropout=0.2,
-    ),
-    optimizer=replace(PRETRAINING.optimizer, learning_rate=3e-3),
-    train=replace(PRETRAINING.train, epochs=20, batch_size=256, buckets=3, checkpoint_every=10_000),
-)
+# The first two of these three, for a GPU: four times the units, and vectors of twice the size.
 LARGE_PRETRAINING = replace(
-    LARGE_LANGUAGE,
+    PRETRAINING,
     name="halves-large",
     text=replace(PRETRAINING.text, window=0),
     model=replace(
-        LARGE_LANGUAGE.model,
-        token_dropout=0.2,
-        phrase_dropout=0.5,
+        SEMISUPERVISED.model,
+        embedding_size=256,
+        hidden_size=512,
         embedding_dropout=0.4,
+        weight_dropout=0.2,
         output_dropout=0.4,
     ),
     optimizer=replace(PRETRAINING.optimizer, learning_rate=1.5e-3),
-    train=replace(LARGE_LANGUAGE.train, epochs=5, batch_size=128),
+    train=replace(PRETRAINING.train, epochs=4, buckets=3, checkpoint_every=10_000),
 )
 LARGE = replace(
     PRETRAINED,
@@ -179,23 +163,9 @@ PRESETS = {
     "semisupervised": ("the same, with reviews that have no labels", SEMISUPERVISED),
     "pretrained": ("begun with what all reviews say, without their labels", PRETRAINED),
     "distilled": ("it goes on, taught by itself and a linear model", DISTILLED),
-    "large": ("the same as `pretrained`, eight times as large, for a GPU", LARGE),
+    "large": ("the preset `pretrained` with four times the units, for a GPU", LARGE),
 }
-
-
-class Reading(NamedTuple):
-    """What is read of all reviews, labels aside, and what is learnt from it."""
-
-    config: Config
-    predict: Predicted = "halves"
-
-
-# Each reading begins where the one before ended, and the preset where the last one did.
-STARTS_FROM = {
-    "pretrained": (Reading(PRETRAINING),),
-    "distilled": (Reading(PRETRAINING),),
-    "large": (Reading(LARGE_LANGUAGE, "next_words"), Reading(LARGE_PRETRAINING)),
-}
+STARTS_FROM = {"pretrained": PRETRAINING, "distilled": PRETRAINING, "large": LARGE_PRETRAINING}
 TAUGHT_BY = {"distilled": PRETRAINED}
 
 # What others reach on the same split. The article states its figure; benchmarks/results has the
@@ -257,8 +227,8 @@ def run(experiment: Experiment) -> None:
     console, command = Console(), command_line("experiments.imdb")
     about = provenance(command)  # before the runs: the code may have changed by their end
     config = experiment.config
-    readings, taught_by = STARTS_FROM.get(config.name, ()), TAUGHT_BY.get(config.name)
-    unlabelled = len(readings) > 0 or config.train.unlabelled > 0
+    first, taught_by = STARTS_FROM.get(config.name), TAUGHT_BY.get(config.name)
+    unlabelled = first is not None or config.train.unlabelled > 0
     corpus = load_corpus(experiment.data, unlabelled=unlabelled)
     if corpus.notice:
         console.print(Panel(corpus.notice, style="bold yellow"))
@@ -274,13 +244,12 @@ def run(experiment: Experiment) -> None:
         return folder
 
     how: Any = {"command": command, "resume": experiment.resume, "console": console}
-    read, minutes = None, []
-    for first, predict in readings:
-        begun, read = read, folder_of(first)
+    read, before = None, {}
+    if first is not None:
+        read = folder_of(first)
         texts = [*corpus.train.texts, *corpus.unlabelled]
-        found = pretrain(first, texts, read, name=corpus.name, predict=predict, init=begun, **how)
-        minutes.append(found["minutes"])
-    before = {"pretraining_minutes": sum(minutes)} if minutes else {}
+        found = pretrain(first, texts, read, name=corpus.name, **how)
+        before["pretraining_minutes"] = found["minutes"]
 
     def train_one(config: Config, init: Path | None, **more: Any) -> tuple[Path, dict[str, Any]]:
         folder = folder_of(config)

@@ -424,13 +424,11 @@ def test_directions_in_one_loop_equal_each_in_its_own(reverse, shape):
 
 
 @pytest.mark.parametrize("loops", [xla.at_once, xla.one_by_one], ids=["at_once", "one_by_one"])
-@pytest.mark.parametrize("unroll", [1, 4])
-def test_xla_rounds_what_enters_a_product_and_nothing_else(monkeypatch, loops, unroll):
+def test_xla_rounds_what_enters_a_product_and_nothing_else(loops):
     """To bfloat16, of float32 arrays: off by no more than that, and off."""
-    monkeypatch.setattr(xla, "UNROLL", unroll)
     params, inputs, lengths, state = problem(*SHAPES[0])
 
-    def gradients(precision, inputs=inputs):
+    def gradients(precision):
         def loss(params, inputs, state):
             how = {"reverse": (False, True), "precision": precision}
             results = loops((params, params), inputs, lengths, (state, state), **how)

@@ -30,8 +30,6 @@ from lstm_jax.shapes import Inputs, Lengths, Outputs
 
 Results = tuple[tuple[Outputs, LSTMState], ...]
 
-UNROLL = 1  # steps in one turn of an accelerator's loop
-
 
 class _Saved(NamedTuple):
     """What the backward pass needs of the forward pass; time first."""
@@ -167,9 +165,7 @@ def _forward(
         gates = LSTMGates(i, f, g, o)
         return new_state, _Saved(gates, cells_before=state.cell, hiddens=new_state.hidden)
 
-    final_state, saved = jax.lax.scan(
-        step, initial_state, (given, valid), unroll=1 if way.on_cpu else UNROLL
-    )
+    final_state, saved = jax.lax.scan(step, initial_state, (given, valid))
     outputs = where_valid(valid, saved.hiddens, jnp.zeros_like(saved.hiddens))
     return (outputs, final_state), (params, inputs, valid, initial_state, saved)
 
@@ -225,9 +221,7 @@ def _backward(
     sum_in_loop = way.on_cpu and _small(params) and inputs.shape[1] >= 64
     sums = jax.tree.map(jnp.zeros_like, params) if sum_in_loop else None
     steps = (inputs, valid, hiddens_before, d_outputs, saved)
-    (d_initial_state, sums), found = jax.lax.scan(
-        step, (d_final_state, sums), steps, reverse=True, unroll=1 if way.on_cpu else UNROLL
-    )
+    (d_initial_state, sums), found = jax.lax.scan(step, (d_final_state, sums), steps, reverse=True)
     if sums is not None:
         return sums, found, None, d_initial_state
     d_params, d_inputs = gradients(inputs, hiddens_before, found)
