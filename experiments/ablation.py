@@ -1,11 +1,12 @@
-"""What each piece of the preset `adversarial` is worth, on films held out as a whole.
+"""What the pieces of `bilstm` and of adversarial training are worth, on films held out as a whole.
 
     python -m experiments.ablation aclImdb_v1.tar.gz --record experiments/results/ablation.json
 
 The archive numbers the reviews of a film in a row, so the training reviews from number 10,000 on
-are of films that the others do not speak of. Each variant is the preset with one piece changed,
-trained on the others (a part of them for validation) and measured on these 5,000. The test reviews
-are not read. docs/imdb.md says what came of it.
+are of films that the others do not speak of. "The preset" is `bilstm` with `--train.adversarial 0.3
+--model.precision auto`; each variant has one piece of it changed, and is trained on the others (a
+part of them for validation) and measured on these 5,000. The test reviews are not read.
+docs/imdb.md says what came of it.
 """
 
 import re
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from experiments.imdb import ADVERSARIAL
+from experiments.imdb import BILSTM
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.machine import provenance
 from lstm_jax.text import Corpus, Examples
@@ -38,7 +39,12 @@ def changed(name: str, **parts: dict[str, Any]) -> Config:
     return replace(BASE, name=name, **of_parts)
 
 
-BASE = replace(ADVERSARIAL, name="the preset", model=replace(ADVERSARIAL.model, precision="auto"))
+BASE = replace(
+    BILSTM,
+    name="the preset",
+    model=replace(BILSTM.model, precision="auto"),
+    train=replace(BILSTM.train, adversarial=0.3),
+)
 VARIANTS = (
     BASE,
     changed("the last states in place of max and mean pooling", model={"pooling": "last"}),

@@ -13,7 +13,7 @@ import pytest
 from experiments import ablation, five_classes, imdb
 from lstm_jax import kernels
 from lstm_jax.classifier import lstm_stack
-from lstm_jax.text import load_corpus
+from lstm_jax.text import Corpus, Examples, load_corpus
 from lstm_jax.text.builtin import FIVE_CLASS_NAMES
 from lstm_jax.train.loop import train
 
@@ -43,6 +43,36 @@ def test_a_tenth_of_the_reviews_teaches_far_more_than_chance(tmp_path):
     result = train(config, fewer, tmp_path / "run", command="test")
     assert result["validation_examples"] == 500
     assert result["validation_auc"] >= 0.8  # chance is 0.5, and its standard error here 0.03
+
+
+@pytest.mark.parametrize(
+    ("preset", "unlabelled"), [("adversarial", False), ("pretrained", True), ("bilstm", False)]
+)
+def test_a_preset_reads_reviews_without_labels_only_if_it_says_so(
+    monkeypatch, tmp_path, preset, unlabelled
+):
+    examples = Examples(["a film", "a plot"], np.array([0, 1], np.int32))
+    asked, read = [], []
+
+    def load(source, *, unlabelled):
+        asked.append(unlabelled)
+        return Corpus("small", examples, None, ("bad", "good"), unlabelled=["more"] * unlabelled)
+
+    def pretrain(config, texts, folder, **how):
+        read.extend(texts)
+        return {"minutes": 0.0}
+
+    def stop(*arguments, **how):
+        raise InterruptedError
+
+    monkeypatch.setattr(imdb, "load_corpus", load)
+    monkeypatch.setattr(imdb, "pretrain", pretrain)
+    monkeypatch.setattr(imdb, "train", stop)
+    with pytest.raises(InterruptedError):
+        imdb.run(imdb.Experiment(imdb.PRESETS[preset][1], runs=tmp_path))
+    assert asked == [unlabelled]
+    labelled = [] if preset == "bilstm" else examples.texts
+    assert read == [*labelled, *(["more"] * unlabelled)]
 
 
 def test_each_variant_of_the_ablation_has_one_piece_changed():

@@ -240,7 +240,8 @@ def test_a_finished_student_asks_its_teacher_nothing(teacher, tmp_path):
 
 def test_the_preset_trains_what_it_needs_before(tmp_path, monkeypatch):
     tiny = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=1))
-    monkeypatch.setitem(imdb.STARTS_FROM, "distilled", replace(tiny, name="halves"))
+    halves = imdb.Reading(replace(tiny, name="halves"), unlabelled=True)
+    monkeypatch.setitem(imdb.READS_FIRST, "pretrained", halves)
     monkeypatch.setitem(imdb.TAUGHT_BY, "distilled", replace(tiny, name="pretrained"))
     config = replace(tiny, name="distilled", train=replace(STUDENT.train, epochs=1))
     monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: CORPUS)
