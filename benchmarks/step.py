@@ -2,7 +2,8 @@
 
 Batches of an epoch of the presets, on real reviews: the whole step,
 data and optimizer included, and the LSTM's forward and backward pass alone on arrays of the same
-shapes and lengths, one after the other for each batch. The compilations come before.
+shapes and lengths, one after the other for each batch. The compilations come before. What is
+reported are medians over the batches, of the share as well: a pause of the machine moves none.
 """
 
 import time
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def measure(config: Config, ids: list[np.ndarray], labels: np.ndarray, count: int) -> dict:
-    """Mean seconds of a step, of waiting for its batch, and of its LSTM, twice if it runs twice."""
+    """Median seconds of a step, of waiting for its batch, and of its LSTM, each time it runs."""
     batches = batches_to_train(config, ids, labels)
     size, train = config.text.vocabulary_size, config.train
     phrases = Phrases.find(ids, size, config.text.phrases) if config.text.phrases else None
@@ -77,7 +78,7 @@ def measure(config: Config, ids: list[np.ndarray], labels: np.ndarray, count: in
         batch = batches.source[number]
         state, _ = train_step(objective, optimizer, train.ema_decay, state, batch)
         jax.block_until_ready(alone(batch.tokens.shape, batch.lengths))
-    data, step, recurrence = 0.0, 0.0, 0.0
+    times = []
     for _ in range(count):
         began = time.perf_counter()
         batch = jax.device_put(next(batches))
@@ -87,14 +88,14 @@ def measure(config: Config, ids: list[np.ndarray], labels: np.ndarray, count: in
         done = time.perf_counter()
         for _ in range(2 if train.adversarial > 0 else 1):
             jax.block_until_ready(alone(batch.tokens.shape, batch.lengths))
-        recurrence += time.perf_counter() - done
-        data, step = data + ready - began, step + done - began
+        times.append((done - began, ready - began, time.perf_counter() - done))
     batches.close()
+    step, data, recurrence = np.array(times).T
     return {
-        "step_seconds": step / count,
-        "data_seconds": data / count,
-        "lstm_seconds": recurrence / count,
-        "share": recurrence / step,
+        "step_seconds": float(np.median(step)),
+        "data_seconds": float(np.median(data)),
+        "lstm_seconds": float(np.median(recurrence)),
+        "share": float(np.median(recurrence / step)),
     }
 
 
