@@ -75,8 +75,8 @@ class ModelConfig:
     implementation: str = "auto"
     """Which implementation of the LSTM runs: auto, or one of lstm_jax.implementations()."""
     precision: Literal["bfloat16", "auto"] | None = None
-    """bfloat16 rounds what enters the LSTM's products; None does not. auto does on machines that it
-    makes faster: GPUs, TPUs, and processors with AVX512-BF16."""
+    """bfloat16 rounds what enters the LSTM's products; None does not. auto does where it is faster:
+    on GPUs, TPUs and processors with AVX512-BF16, but not by plain scan."""
     chunk_size: Size | None = None
     """For long texts, steps between two states kept for the backward pass: less memory for about a
     third more time."""
@@ -100,7 +100,10 @@ def token_embedding(
 
 def lstm_stack(config: ModelConfig) -> LSTMStack:
     """The LSTMs that a configuration describes."""
-    precision = fastest_precision() if config.precision == "auto" else config.precision
+    precision = config.precision
+    if precision == "auto":
+        by_scan = config.cell != "lstm" or max(*config.zoneout, config.recurrent_dropout) > 0
+        precision = fastest_precision("scan" if by_scan else config.implementation)
     layer = partial(
         LSTMLayer,
         hidden_size=config.hidden_size,

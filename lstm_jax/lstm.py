@@ -53,8 +53,8 @@ def lstm(
         implementation: "auto", or one of `implementations()`. "scan" supports every JAX transform;
             the others have hand-written backward passes and no forward mode.
         precision: None for that of the arrays' dtype. "bfloat16" rounds what enters the matrix
-            products of float32 arrays to bfloat16; sums and states stay float32. On a CPU it takes
-            the compiled implementation and a processor with AVX512-BF16.
+            products of float32 arrays to bfloat16; sums and states stay float32. Not by "scan"; on
+            a CPU, "auto" needs the compiled implementation for it, and that AVX512-BF16.
         chunk_size: for long sequences, the steps between two states that are kept for the backward
             pass; what it needs of the steps between them is computed once more. None keeps all.
 
@@ -64,8 +64,8 @@ def lstm(
         params, inputs and initial state promote to.
 
     Raises:
-        ValueError: if shapes or dtypes do not fit, a length is out of range, or an implementation
-            is unknown.
+        ValueError: if shapes or dtypes do not fit, a length is out of range, an implementation is
+            unknown, or a precision is, or is asked of arrays that are not float32.
 
     Source: the equations of `lstm_jax.cell`.
     """

@@ -111,3 +111,6 @@ def test_precision_auto_is_bfloat16_only_where_the_processor_has_it(monkeypatch,
     monkeypatch.setattr(kernels.cpu, "unsupported", lambda dtype, precision=None: why_not)
     config = replace(imdb.BILSTM.model, precision="auto")
     assert lstm_stack(config).layer().precision == expected
+    others = {"cell": "peephole"}, {"recurrent_dropout": 0.1}, {"zoneout": (0.1, 0.0)}
+    for other in (*others, {"implementation": "scan"}, {"implementation": "xla"}):
+        assert lstm_stack(replace(config, **other)).layer().precision is None

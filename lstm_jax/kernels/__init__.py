@@ -1,12 +1,13 @@
 """Implementations of one contract: a whole LSTM recurrence.
 
-    run(params, inputs, lengths, initial_state, *, reverse) -> (outputs, final_state)
+    run(params, inputs, lengths, initial_state, *, reverse, precision) -> (outputs, final_state)
 
     params          LSTMParams: kernels [D, 4H], [H, 4H], bias [4H]; gates in the order i, f, g, o
     inputs          [B, T, D], anything at and past each length
     lengths         [B] int32, 0 <= lengths <= T
     initial_state   LSTMState: hidden and cell [B, H]
     reverse         read the valid steps last to first
+    precision       None, or "bfloat16" to round what enters the products of float32 arrays
     outputs         [B, T, H], each at its own position, zero at and past each length
     final_state     LSTMState after the last step read; the initial state where the length is 0
 
@@ -17,7 +18,6 @@ implementation is differentiable in reverse mode with respect to `params`, `inpu
 implementation (`tests/test_lstm.py`).
 """
 
-from contextlib import nullcontext
 from functools import partial
 
 import jax
@@ -30,18 +30,11 @@ from lstm_jax.shapes import Inputs, Lengths, Outputs
 Results = tuple[tuple[Outputs, LSTMState], ...]
 
 
-def _scan(*operands, reverse, precision=None) -> Results:
-    # None leaves it to what the user told JAX, who may want exact products on an accelerator; what
-    # JAX calls "bfloat16" is TF32 on a GPU.
-    with nullcontext() if precision is None else jax.default_matmul_precision("BF16_BF16_F32"):
-        return scan.run(*operands, reverse=reverse)
-
-
 # In the order of preference of `implementation="auto"`.
 IMPLEMENTATIONS = {
     "cpu": cpu.run,
     "xla": xla.run,
-    "scan": _scan,
+    "scan": scan.run,
 }
 
 
@@ -60,16 +53,21 @@ def check(
         )
     if precision not in (None, "bfloat16"):
         raise ValueError(f'precision must be None or "bfloat16", got {precision!r}')
-    on_cpu = jax.default_backend() == "cpu"
+    if precision and dtype != jnp.float32:
+        raise ValueError(f'precision="bfloat16" takes float32 arrays, not {jnp.dtype(dtype)}')
+    on_cpu, reason = jax.default_backend() == "cpu", ""
     if implementation == "cpu" or (implementation == "auto" and precision and on_cpu):
         reason = cpu.unsupported(jnp.dtype(dtype), precision)
-        if reason:
-            raise ValueError(f"implementation={implementation!r} cannot run: {reason}")
+    elif implementation == "scan" and precision:
+        reason = "it computes in the dtype of its arrays, and precision must be None"
+    if reason:
+        raise ValueError(f"implementation={implementation!r} cannot run: {reason}")
 
 
-def fastest_precision() -> str | None:
-    """What makes the LSTM fastest here: "bfloat16", or None where that is not faster."""
-    if jax.default_backend() == "cpu" and cpu.unsupported(jnp.dtype(jnp.float32), "bfloat16"):
+def fastest_precision(implementation: str) -> str | None:
+    """What makes it fastest here: "bfloat16", or None where that is refused or gains nothing."""
+    by_xla = implementation == "xla" or cpu.unsupported(jnp.dtype(jnp.float32), "bfloat16")
+    if implementation == "scan" or (by_xla and jax.default_backend() == "cpu"):
         return None
     return "bfloat16"
 

@@ -12,6 +12,7 @@ def run(
     initial_states: tuple[LSTMState, ...],
     *,
     reverse: tuple[bool, ...],
+    precision: None = None,
 ) -> tuple[tuple[Outputs, LSTMState], ...]:
     """The contract of `lstm_jax.kernels`, by the equations of `lstm_jax.cell`."""
     return tuple(

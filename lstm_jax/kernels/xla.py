@@ -77,7 +77,7 @@ def one_by_one(
     precision: str | None = None,
 ) -> Results:
     """Each direction in a loop of its own, as suits a CPU."""
-    steps, way = _steps(inputs, lengths), _Way(True, _rounds(precision, inputs))
+    steps, way = _steps(inputs, lengths), _Way(True, precision == "bfloat16")
 
     def one(params: LSTMParams, initial_state: LSTMState, turned: bool) -> Any:
         result: Any = _run(way, params, *_turn(steps, turned), initial_state)
@@ -97,7 +97,7 @@ def at_once(
     precision: str | None = None,
 ) -> Results:
     """All directions in one loop: an accelerator waits for each step, not for what is in it."""
-    steps, way = _steps(inputs, lengths), _Way(False, _rounds(precision, inputs))
+    steps, way = _steps(inputs, lengths), _Way(False, precision == "bfloat16")
     outputs, final_states = jax.vmap(partial(_run, way))(
         _stack(params),
         *_stack([_turn(steps, turned) for turned in reverse]),
@@ -117,10 +117,6 @@ def _steps(inputs: Inputs, lengths: Lengths) -> tuple[Array, Array]:
 def _turn(steps: Any, turned: bool) -> Any:
     """Arrays with time as their first axis; last step first if `turned`."""
     return jax.tree.map(lambda array: array[::-1], steps) if turned else steps
-
-
-def _rounds(precision: str | None, inputs: Inputs) -> bool:
-    return precision == "bfloat16" and inputs.dtype == jnp.float32
 
 
 def _stack(of_each: Sequence[Any]) -> Any:
