@@ -10,7 +10,8 @@ import pytest
 
 # None asks how fast XLA's programs are, and its compiler is most of the tests' time; some ask for
 # the same bits again, which a GPU only gives if it is told to.
-FLAGS = "--xla_backend_optimization_level=0 --xla_gpu_deterministic_ops=true"
+FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+FLAGS += " --xla_gpu_deterministic_ops=true"
 os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}"
 
 # On an accelerator a float32 product may be computed in less; the oracles are exact.
@@ -20,12 +21,25 @@ REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What one test has compiled, the others of this process take from a folder."""
-    folder = tempfile.TemporaryDirectory()
-    config.add_cleanup(folder.cleanup)
-    jax.config.update("jax_compilation_cache_dir", folder.name)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    """What one test has compiled, the others take from a folder.
+
+    So do the workers and programs that are started later, which inherit the environment.
+    """
+    if not hasattr(config, "workerinput"):
+        folder = tempfile.TemporaryDirectory()
+        config.add_cleanup(folder.cleanup)
+        settings = {
+            "jax_compilation_cache_dir": folder.name,
+            "jax_persistent_cache_min_compile_time_secs": 0,
+            "jax_persistent_cache_min_entry_size_bytes": -1,
+        }
+        for name, value in settings.items():
+            os.environ[name.upper()] = str(value)
+            jax.config.update(name, value)
+    # What another process has written half is not read, but compiled.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:Error reading persistent compilation cache entry:UserWarning"
+    )
 
 
 @pytest.fixture

@@ -46,10 +46,11 @@ CONFIG = Config(
         buckets=2,
         validation_fraction=0.2,
         ema_decay=0.9,
-        checkpoint_every=5,
         log_every=2,
     ),
 )
+# Checkpoints within its epochs, and not behind them alone.
+KEPT_OFTEN = replace(CONFIG, train=replace(CONFIG.train, checkpoint_every=5))
 
 
 def lines(path: Path) -> list[str]:

@@ -27,7 +27,7 @@ print(json.dumps({"devices": len(jax.devices()), **result}))
 
 def run(path: Path, devices: int) -> tuple[dict, list[dict]]:
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
     }

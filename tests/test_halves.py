@@ -169,7 +169,7 @@ def pretrained(tmp_path_factory):
     config = replace(
         small.CONFIG,
         text=replace(small.CONFIG.text, phrases=(30,), window=3),
-        train=replace(small.CONFIG.train, epochs=6, checkpoint_every=100),
+        train=replace(small.CONFIG.train, epochs=6),
     )
     how = {"name": "weather", "command": "test", "console": QUIET}
     return path, config, texts, pretrain(config, texts, path, **how)

@@ -121,7 +121,7 @@ def pretrained(tmp_path_factory):
     config = replace(
         small.CONFIG,
         model=small.replace_dropout(small.CONFIG.model),
-        train=replace(small.CONFIG.train, epochs=15, checkpoint_every=100),
+        train=replace(small.CONFIG.train, epochs=15),
     )
     how = {"name": "cycle", "predict": "next_words", "command": "test", "console": QUIET}
     return path, pretrain(config, texts, path, **how)

@@ -50,7 +50,7 @@ def weights(path):
 def finished(tmp_path_factory):
     """A finished run and its result."""
     path = tmp_path_factory.mktemp("runs") / "finished"
-    return path, train(path)
+    return path, train(path, small.KEPT_OFTEN)
 
 
 def test_it_learns(finished):
@@ -63,7 +63,7 @@ def test_it_learns(finished):
 
 def test_a_run_folder_holds_all_there_is_to_know(finished):
     path, result = finished
-    assert Config.load(path / "config.json") == small.CONFIG
+    assert Config.load(path / "config.json") == small.KEPT_OFTEN
     data = json.loads((path / "data.json").read_text())
     assert data["examples"] == {"train": 80, "validation": 20, "test": 30}
     assert data["class_names"] == ["class 0", "class 1"]
@@ -107,9 +107,9 @@ def test_a_run_broken_off_anywhere_goes_on_to_the_same_bits(
 
     monkeypatch.setattr(fit, "train_step", stopping)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "run")
+        train(tmp_path / "run", small.KEPT_OFTEN)
     monkeypatch.undo()
-    resumed = train(tmp_path / "run", resume=True)
+    resumed = train(tmp_path / "run", small.KEPT_OFTEN, resume=True)
     expected, found = weights(path), weights(tmp_path / "run")
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)
@@ -140,7 +140,7 @@ def slow(*arguments):
         time.sleep(60)
     return train_step(*arguments)
 fit.train_step = slow
-loop.train(small.CONFIG, small.corpus(), Path(sys.argv[1]), command="test")
+loop.train(small.KEPT_OFTEN, small.corpus(), Path(sys.argv[1]), command="test")
 """
 
 
@@ -162,7 +162,7 @@ def test_a_killed_process_goes_on_to_the_same_bits(finished, tmp_path):
     assert process.wait() == -signal.SIGKILL
     process.stdout.close()
     assert not (tmp_path / "run" / "result.json").exists()
-    train(tmp_path / "run", resume=True)
+    train(tmp_path / "run", small.KEPT_OFTEN, resume=True)
     expected, found = weights(path), weights(tmp_path / "run")
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)
@@ -171,15 +171,15 @@ def test_a_killed_process_goes_on_to_the_same_bits(finished, tmp_path):
 def test_a_finished_run_is_not_trained_again(finished):
     path, result = finished
     before = time.monotonic()
-    assert train(path, resume=True) == result
+    assert train(path, small.KEPT_OFTEN, resume=True) == result
     assert time.monotonic() - before < 1
 
 
 def test_a_run_is_never_overwritten(finished, tmp_path):
     path, _ = finished
     with pytest.raises(ValueError, match="holds a finished run; give --resume"):
-        train(path)
-    other = replace(small.CONFIG, optimizer=OptimizerConfig(learning_rate=0.5))
+        train(path, small.KEPT_OFTEN)
+    other = replace(small.KEPT_OFTEN, optimizer=OptimizerConfig(learning_rate=0.5))
     with pytest.raises(ValueError, match=r"optimizer.learning_rate: 0.03, not 0.5"):
         train(path, other, resume=True)
     (tmp_path / "mine.txt").write_text("not a run")
@@ -316,7 +316,8 @@ def test_the_temperature_is_kept_with_the_run(finished):
 @pytest.mark.parametrize("cell", ["peephole", "coupled", "layer_norm", "no_bias"])
 def test_a_run_of_another_cell_learns_and_is_the_same_when_opened_again(cell, tmp_path):
     model = replace(small.CONFIG.model, cell=cell, zoneout=(0.1, 0.1), weight_dropout=0.1)
-    config = replace(small.CONFIG, model=model)
+    training = replace(small.CONFIG.train, epochs=10, buckets=1)
+    config = replace(small.CONFIG, model=model, train=training)
     result = loop.train(config, small.corpus(), tmp_path / "run", command="", console=QUIET)
     assert result["test_accuracy"] > 0.7  # of two classes
     run = lstm_jax.load(tmp_path / "run")
