@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from lstm_jax import kernels
 from lstm_jax.cell import LSTMParams, LSTMState, init_lstm
 from lstm_jax.dropouts import RecurrentDropout, Zoneout, drop_weights
 from lstm_jax.lstm import Bidirectional, bidirectional_lstm, gates_of_outputs, lstm
@@ -266,6 +267,11 @@ class LSTMLayer(nn.Module):
             return drawn._asdict()
 
         return LSTMParams(**self.param(name, init))
+
+    def check(self) -> None:
+        """Raises a ValueError if the settings do not go together, or cannot run on this machine."""
+        if not self._by_scan(train=True):
+            kernels.check(self.implementation, precision=self.precision)
 
     def _by_scan(self, train: bool) -> bool:
         """Whether the settings need `scan_cell`, if they go together at all."""

@@ -187,6 +187,22 @@ def test_a_run_is_never_overwritten(finished, tmp_path):
         train(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"implementation": "scan", "precision": "bfloat16"}, "precision must be None"),
+        ({"implementation": "cudnn"}, "implementation must be one of"),
+        ({"zoneout": (0.1, 0.1), "recurrent_dropout": 0.1}, "must not both be above 0"),
+        ({"cell": "peephole", "implementation": "xla"}, "with another cell"),
+    ],
+)
+def test_a_model_that_cannot_run_leaves_no_folder(tmp_path, settings, message):
+    model = replace(small.CONFIG.model, **settings)
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path / "run", replace(small.CONFIG, model=model))
+    assert not (tmp_path / "run").exists()
+
+
 def test_resuming_on_other_data_is_refused(tmp_path, monkeypatch):
     def stopping(*_):
         raise KeyboardInterrupt

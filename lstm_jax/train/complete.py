@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
+from lstm_jax.classifier import lstm_stack
 from lstm_jax.machine import environment, peak_memory
 from lstm_jax.shapes import Params
 from lstm_jax.train.checkpoints import save_weights
@@ -41,9 +42,10 @@ def complete(
 
     Raises:
         ValueError: if the folder holds a run and `resume` is false, or the run in it has other
-            settings.
+            settings; and, before there is a folder, if the model cannot run on this machine.
     """
     clock = Clock()
+    lstm_stack(config.model).layer().check()
     folder.claim(config, resume=resume)
     if folder.result.exists():
         console.print(f"{folder.path} is finished; nothing to do")
