@@ -16,6 +16,7 @@ from lstm_jax.layers import (
     LSTMStack,
     Merge,
     TokenEmbedding,
+    needs_scan,
 )
 from lstm_jax.pooling import Pool, Pooling
 from lstm_jax.shapes import Embeddings, Features, Lengths, Logits, Tokens
@@ -102,7 +103,7 @@ def lstm_stack(config: ModelConfig) -> LSTMStack:
     """The LSTMs that a configuration describes."""
     precision = config.precision
     if precision == "auto":
-        by_scan = config.cell != "lstm" or max(*config.zoneout, config.recurrent_dropout) > 0
+        by_scan = needs_scan(config.cell, config.zoneout, config.recurrent_dropout)
         precision = fastest_precision("scan" if by_scan else config.implementation)
     layer = partial(
         LSTMLayer,

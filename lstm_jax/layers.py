@@ -281,7 +281,7 @@ class LSTMLayer(nn.Module):
                 "recurrent_dropout and zoneout must not both be above 0, got "
                 f"{self.recurrent_dropout} and {self.zoneout}"
             )
-        if self.cell == "lstm" and not zoneout and not dropout:
+        if not needs_scan(self.cell, self.zoneout, self.recurrent_dropout):
             return False
         if self.implementation not in ("auto", "scan") or self.precision is not None:
             raise ValueError(
@@ -332,6 +332,11 @@ class LSTMLayer(nn.Module):
             chunk_size=self.chunk_size,
         )
         return outputs, state.state if noisy else state
+
+
+def needs_scan(cell: Any, zoneout: tuple[float, float], recurrent_dropout: float) -> bool:
+    """Whether a layer of these settings runs by plain `scan_cell`, in training at least."""
+    return cell != "lstm" or max(*zoneout, recurrent_dropout) > 0
 
 
 def last_output(outputs: Outputs, lengths: Lengths | None, reverse: bool) -> Features:

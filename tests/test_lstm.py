@@ -42,6 +42,24 @@ def weighted_sum(outputs, state, rng):
     return sum((weight * array).sum() for weight, array in pairs)
 
 
+def gradients_and_results(arguments, reverse, implementation):
+    """Those of `weighted_sum` to parameters, inputs and first state; and what it sums."""
+    params, inputs, lengths, state = arguments
+
+    def loss(params, inputs, state):
+        results = lstm(
+            params,
+            inputs,
+            lengths=lengths,
+            initial_state=state,
+            reverse=reverse,
+            implementation=implementation,
+        )
+        return weighted_sum(*results, np.random.default_rng(1)), results
+
+    return jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))(params, inputs, state)
+
+
 @implementations
 @directions
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -65,20 +83,8 @@ def test_outputs_and_state_equal_the_reference(implementation, reverse, shape):
 def test_gradients_of_every_argument_equal_finite_differences(implementation, reverse):
     params, inputs, lengths, state = problem(3, 4, 2, 3)
     lengths = jnp.asarray([4, 0, 2], jnp.int32)
-
-    def loss(params, inputs, state):
-        outputs, final = lstm(
-            params,
-            inputs,
-            lengths=lengths,
-            initial_state=state,
-            reverse=reverse,
-            implementation=implementation,
-        )
-        return weighted_sum(outputs, final, np.random.default_rng(1))
-
-    gradient = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))
-    gradients = jax.tree.leaves(gradient(params, inputs, state))
+    found, _ = gradients_and_results((params, inputs, lengths, state), reverse, implementation)
+    gradients = jax.tree.leaves(found)
     arrays = [np.asarray(array, np.float64) for array in (*params, inputs, *state)]
 
     def reference_loss(*arrays):
@@ -132,20 +138,10 @@ def test_nan_in_the_padding_changes_nothing(implementation, reverse):
     params, inputs, lengths, state = problem(4, 9, 5, 7)
     padding = np.arange(9) >= np.asarray(lengths)[:, None]
     poisoned = jnp.where(padding[..., None], jnp.nan, inputs)
-
-    def loss(params, inputs, state):
-        results = lstm(
-            params,
-            inputs,
-            lengths=lengths,
-            initial_state=state,
-            reverse=reverse,
-            implementation=implementation,
-        )
-        return weighted_sum(*results, np.random.default_rng(1)), results
-
-    grad = jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))
-    clean, found = grad(params, inputs, state), grad(params, poisoned, state)
+    clean, found = (
+        gradients_and_results((params, given, lengths, state), reverse, implementation)
+        for given in (inputs, poisoned)
+    )
     jax.tree.map(np.testing.assert_array_equal, clean, found)
     gradients, (outputs, _) = found
     np.testing.assert_array_equal(np.asarray(gradients[1])[padding], 0)

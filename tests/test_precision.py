@@ -4,7 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_lstm import SHAPES, directions, implementations, problem, weighted_sum
+from test_lstm import (
+    SHAPES,
+    directions,
+    gradients_and_results,
+    implementations,
+    problem,
+    weighted_sum,
+)
 
 from lstm_jax import kernels, lstm
 from lstm_jax.kernels import cpu, scan, xla
@@ -22,29 +29,13 @@ if cpu.INSTRUCTION_SET != "avx512bf16" or jax.default_backend() != "cpu":
 @directions
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_gradients_equal_those_of_the_plain_scan_in_float64(implementation, reverse, shape):
-    def gradients(arguments, implementation):
-        params, inputs, lengths, state = arguments
-
-        def loss(params, inputs, state):
-            results = lstm(
-                params,
-                inputs,
-                lengths=lengths,
-                initial_state=state,
-                reverse=reverse,
-                implementation=implementation,
-            )
-            return weighted_sum(*results, np.random.default_rng(1))
-
-        return jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(params, inputs, state)
-
     arguments = problem(*shape)
-    found = gradients(arguments, implementation)
+    found, _ = gradients_and_results(arguments, reverse, implementation)
     with jax.enable_x64(True):
         exact = jax.tree.map(
             lambda a: jnp.asarray(a, jnp.float64) if a.dtype == jnp.float32 else a, arguments
         )
-        wanted = gradients(exact, "scan")
+        wanted, _ = gradients_and_results(exact, reverse, "scan")
     for array, expected in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         scale = max(np.abs(expected).max(initial=0), 1.0)
         np.testing.assert_allclose(array, expected, atol=3e-6 * scale)
