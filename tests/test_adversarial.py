@@ -1,14 +1,18 @@
 """Adversarial training."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import small
 
-from lstm_jax.text import UNLABELLED, Batch
-from lstm_jax.train.adversarial import perturbation
-from lstm_jax.train.config import OptimizerConfig
+from lstm_jax.classifier import ModelConfig
+from lstm_jax.text import UNLABELLED, Batch, load_corpus
+from lstm_jax.train.adversarial import certainty, perturbation
+from lstm_jax.train.config import Config, OptimizerConfig, TextConfig, TrainConfig
+from lstm_jax.train.loop import train
 from lstm_jax.train.objective import Classification, TextClassifier, cross_entropy, smoothed_labels
 from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.step import init_state, train_step
@@ -38,7 +42,27 @@ def embeddings_of(classifier, params, batch):
     return classifier.apply({"params": params}, batch.tokens, method="embed")
 
 
-def test_every_text_is_moved_as_far_and_its_loss_rises(classifier, batch):
+@pytest.mark.parametrize("one_logit", [True, False])
+def test_certainty_is_0_by_chance_and_1_when_sure(one_logit):
+    of_1 = np.array([0.5, 1.0, 0.0, 0.9, 0.9])
+    targets = np.array([1.0, 1.0, 1.0, 1.0, 0.9])
+    expected = [0, 1, 0, 0.8, 2 * (0.9**2 + 0.1**2) - 1]
+    found = [
+        array[:, None] if one_logit else np.stack([1 - array, array], 1)
+        for array in (targets, of_1)
+    ]
+    np.testing.assert_allclose(certainty(*map(jnp.asarray, found)), expected, atol=1e-6)
+
+
+def test_certainty_of_several_classes_is_0_by_chance_and_1_when_sure():
+    targets = jnp.eye(4)
+    chances = jnp.stack(
+        [jnp.eye(4)[0], jnp.eye(4)[0], jnp.full(4, 0.25), jnp.full(4, 0.2).at[3].set(0.4)]
+    )
+    np.testing.assert_allclose(certainty(targets, chances), [1, 0, 0, 0.2], atol=1e-6)
+
+
+def test_every_text_is_moved_as_far_as_told_and_its_loss_rises(classifier, batch):
     params = init_state(
         Classification(classifier),
         make_optimizer(OptimizerConfig(), 1),
@@ -48,10 +72,11 @@ def test_every_text_is_moved_as_far_and_its_loss_rises(classifier, batch):
     ).params
     x = embeddings_of(classifier, params, batch)
     gradient = jax.grad(lambda x: losses(classifier, params, x, batch).sum())(x)
-    moved = perturbation(x, gradient, batch.lengths, 0.1)
+    sizes = jnp.linspace(0.05, 0.15, 6)
+    moved = perturbation(x, gradient, batch.lengths, sizes)
     valid = np.arange(7) < batch.lengths[:, None]
     typical = np.sqrt((np.asarray(x)[valid] ** 2).sum(-1).mean())
-    np.testing.assert_allclose(np.sqrt((moved**2).sum((1, 2))), 0.1 * typical, rtol=1e-5)
+    np.testing.assert_allclose(np.sqrt((moved**2).sum((1, 2))), sizes * typical, rtol=1e-5)
     assert not np.asarray(moved)[~valid].any()
     before, after = (losses(classifier, params, at, batch) for at in (x, x + moved))
     assert (after > before).all()
@@ -59,12 +84,13 @@ def test_every_text_is_moved_as_far_and_its_loss_rises(classifier, batch):
 
 def test_a_text_without_a_gradient_is_not_moved():
     ones = jnp.ones((2, 3, 4))
-    moved = perturbation(ones, ones.at[0].set(0), jnp.array([3, 3]), 0.5)
+    moved = perturbation(ones, ones.at[0].set(0), jnp.array([3, 3]), jnp.full(2, 0.5))
     assert not moved[0].any()
     assert np.isfinite(moved).all()
 
 
 def test_the_step_follows_the_mean_of_both_losses(classifier, batch):
+    """The words of a text whose label has a probability p above 1/2 move by 0.2 (2 p - 1)."""
     objective = Classification(classifier, adversarial=0.2)
     optimizer = make_optimizer(OptimizerConfig(clip_norm=None), 1)
 
@@ -74,7 +100,11 @@ def test_the_step_follows_the_mean_of_both_losses(classifier, batch):
     params = start().params
     x = embeddings_of(classifier, params, batch)
     gradient = jax.grad(lambda x: losses(classifier, params, x, batch).mean())(x)
-    moved = perturbation(x, gradient, batch.lengths, 0.2)
+    chances = jnp.exp(-losses(classifier, params, x, batch))
+    assert (chances > 0.5).any()
+    assert (chances < 0.5).any()
+    sizes = 0.2 * jnp.maximum(2 * chances - 1, 0)
+    moved = perturbation(x, gradient, batch.lengths, sizes)
 
     def loss(params):
         x = embeddings_of(classifier, params, batch)
@@ -117,7 +147,10 @@ def test_texts_without_labels_are_to_be_decided_and_to_stay_so_when_moved(rng, b
     x = embeddings_of(model, params, batch)
     taught = log_chances(params, x)
     slope = jax.grad(lambda x: rows(params, x).sum())(x)
-    moved = x + perturbation(x, slope, batch.lengths, 0.2) - x
+    given = jnp.where(labelled[:, None], jax.nn.one_hot(labels, classes), jnp.exp(taught))
+    likely = (given * jnp.exp(taught)).sum(-1)
+    sizes = 0.2 * jnp.maximum((classes * likely - 1) / (classes - 1), 0)
+    moved = perturbation(x, slope, batch.lengths, sizes)
 
     def loss(params):
         x = embeddings_of(model, params, batch)
@@ -130,3 +163,22 @@ def test_texts_without_labels_are_to_be_decided_and_to_stay_so_when_moved(rng, b
     assert float(value) == pytest.approx(float(rows(params, x).mean()), rel=1e-5)
     assert float(totals.examples) == 3
     assert float(totals.loss) == pytest.approx(float(rows(params, x)[labelled].sum()), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_moved_words_do_not_hide_what_there_is_to_learn(tmp_path):
+    """Moved as far from the first step on, they leave this model at 50 %."""
+    corpus = load_corpus("builtin")
+    assert corpus.test is not None
+    some = replace(
+        corpus,
+        train=corpus.train.take(np.arange(4_000)),
+        test=corpus.test.take(np.arange(1_000)),
+    )
+    config = Config(
+        text=TextConfig(max_length=100, vocabulary_size=1_000),
+        model=ModelConfig(embedding_size=32, hidden_size=32),
+        optimizer=OptimizerConfig(learning_rate=0.01, schedule="cosine", warmup_steps=20),
+        train=TrainConfig(epochs=3, batch_size=32, buckets=2, adversarial=1.0),
+    )
+    assert train(config, some, tmp_path / "run", command="test")["test_accuracy"] > 0.85

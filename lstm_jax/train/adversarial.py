@@ -2,26 +2,45 @@
 
 For a text's embeddings x and g = ∂L/∂x, the loss at x + r is trained on beside the loss at x, with
 
-    r = ε s g / ‖g‖₂,
+    r = ε c s g / ‖g‖₂,
 
 over all words of the text together. s is the length of a typical word vector in the batch: with
 it, a model cannot escape the perturbation by making its vectors longer. Miyato et al. normalise the
 whole table for that, by the words' frequencies, to vectors of length √E; their ε of 5 is 5/√256 ≈
 0.3 in this unit.
 
+c is how sure the model is of the text's label, from 0 to 1. So the movement grows with what has
+been learnt. If all of it came at the start, where little tells the classes apart, it would hide
+that little, and nothing would be learnt.
+
 Source: Miyato, Dai & Goodfellow (2017), "Adversarial Training Methods for Semi-Supervised Text
-Classification", eqs. 3 and 5; the unit s is ours.
+Classification", eqs. 3 and 5; the unit s and the factor c are ours. Balaji, Goldstein & Hoffman
+(2019), "Instance Adaptive Adversarial Training", find a size for each example in another way.
 """
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from lstm_jax.recurrence import zero_padding
 from lstm_jax.shapes import Embeddings, Lengths
 
 
+def certainty(targets: Float[Array, "B C"], chances: Float[Array, "B C"]) -> Float[Array, "B"]:
+    """The c of each text: 0 where the label is no likelier than by chance, 1 where it is certain.
+
+    Args:
+        targets: probabilities of the classes that are to be learnt [B, C]; of class 1 alone [B, 1].
+        chances: what the model says they are.
+    """
+    if targets.shape[-1] == 1:
+        targets, chances = (jnp.concatenate([1 - of_1, of_1], 1) for of_1 in (targets, chances))
+    classes = targets.shape[-1]
+    return jnp.maximum((classes * (targets * chances).sum(-1) - 1) / (classes - 1), 0)
+
+
 def perturbation(
-    embeddings: Embeddings, gradient: Embeddings, lengths: Lengths, size: float
+    embeddings: Embeddings, gradient: Embeddings, lengths: Lengths, sizes: Float[Array, "B"]
 ) -> Array:
     """The r of each text.
 
@@ -29,7 +48,7 @@ def perturbation(
         embeddings: x [B, T, E].
         gradient: ∂L/∂x [B, T, E]; zeros at and past each length.
         lengths: words of each text [B].
-        size: ε, at least 0, in lengths of a typical word vector.
+        sizes: ε c of each text [B], at least 0, in lengths of a typical word vector.
 
     Returns:
         [B, T, E]; zeros where a text's gradient is zero.
@@ -37,4 +56,4 @@ def perturbation(
     squares = (zero_padding(embeddings, lengths) ** 2).sum()
     typical = jnp.sqrt(squares / jnp.maximum(lengths.sum(), 1))
     norms = jnp.sqrt((gradient**2).sum((1, 2), keepdims=True))
-    return size * typical * gradient / jnp.where(norms > 0, norms, 1)
+    return sizes[:, None, None] * typical * gradient / jnp.where(norms > 0, norms, 1)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from lstm_jax.classifier import TextClassifier
 from lstm_jax.shapes import Labels, Logits, Params
 from lstm_jax.text import UNLABELLED, Batch
-from lstm_jax.train.adversarial import perturbation
+from lstm_jax.train.adversarial import certainty, perturbation
 
 
 class Totals(NamedTuple):
@@ -60,8 +60,8 @@ class Classification:
     Attributes:
         model: what classifies.
         label_smoothing: share of each label that is spread over all classes alike.
-        adversarial: 0, or how far words are moved for a second loss, whose mean with the first is
-            taken; see `lstm_jax.train.adversarial`.
+        adversarial: 0, or how far the words of a text of certain label are moved for a second loss,
+            whose mean with the first is taken; see `lstm_jax.train.adversarial`.
 
     Source: Grandvalet & Bengio (2005) for the entropy; Miyato, Dai & Goodfellow (2017), eq. 5 to 8,
         for the moved words of both kinds of text. They find where the divergence grows most by a
@@ -96,7 +96,7 @@ class Classification:
 
         def mean_loss(
             params: Params, embeddings: Array, taught: Array | None = None
-        ) -> tuple[Array, tuple[Totals, Array]]:
+        ) -> tuple[Array, tuple[Totals, Array, Array]]:
             logits = self.model.apply(
                 {"params": params}, embeddings, batch.lengths, method="classify", **how
             )
@@ -106,15 +106,19 @@ class Classification:
             losses = weights * cross_entropy(logits, targets)
             correct = predicted_labels(logits) == labels
             sums = Totals((present * losses).sum(), (present * correct).sum(), present.sum())
-            return losses.sum() / jnp.maximum(weights.sum(), 1e-6), (sums, own)
+            return losses.sum() / jnp.maximum(weights.sum(), 1e-6), (
+                sums,
+                own,
+                certainty(targets, own),
+            )
 
         gradient = jax.value_and_grad(mean_loss, (0, 1), has_aux=True)
         embeddings, from_embeddings = jax.vjp(embed, params)
-        (loss, (totals, own)), found = gradient(params, embeddings, teacher)
+        (loss, (totals, own, sure)), found = gradient(params, embeddings, teacher)
         if self.adversarial > 0:
-            moved = embeddings + perturbation(
-                embeddings, found[1], jnp.asarray(batch.lengths), self.adversarial
-            )
+            sizes = self.adversarial * sure
+            lengths = jnp.asarray(batch.lengths)
+            moved = embeddings + perturbation(embeddings, found[1], lengths, sizes)
             _, found_there = gradient(params, moved, own if teacher is None else teacher)
             found = jax.tree.map(lambda here, there: (here + there) / 2, found, found_there)
         return (loss, totals), jax.tree.map(jnp.add, found[0], *from_embeddings(found[1]))
