@@ -3,7 +3,7 @@
     python -m experiments.ablation aclImdb_v1.tar.gz --record experiments/results/ablation.json
 
 The archive numbers the reviews of a film in a row, so the training reviews from number 10,000 on
-are of films that the others do not speak of. "The preset" is `bilstm` with `--train.adversarial 0.3
+are of films that the others do not speak of. "The preset" is `bilstm` with `--train.adversarial 0.5
 --model.precision auto`; each variant has one piece of it changed, and is trained on the others (a
 part of them for validation) and measured on these 5,000. The test reviews are not read.
 docs/imdb.md says what came of it.
@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from experiments.imdb import BILSTM
+from experiments.imdb import BILSTM, PRETRAINED
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.machine import provenance
 from lstm_jax.text import Corpus, Examples
@@ -43,7 +43,7 @@ BASE = replace(
     BILSTM,
     name="the preset",
     model=replace(BILSTM.model, precision="auto"),
-    train=replace(BILSTM.train, adversarial=0.3),
+    train=replace(BILSTM.train, adversarial=PRETRAINED.train.adversarial),
 )
 VARIANTS = (
     BASE,
