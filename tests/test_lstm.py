@@ -42,19 +42,25 @@ def weighted_sum(outputs, state, rng):
     return sum((weight * array).sum() for weight, array in pairs)
 
 
+def results_of(arguments, reverse, implementation):
+    """Outputs and last state of `lstm`, for what `problem` gives."""
+    params, inputs, lengths, state = arguments
+    return lstm(
+        params,
+        inputs,
+        lengths=lengths,
+        initial_state=state,
+        reverse=reverse,
+        implementation=implementation,
+    )
+
+
 def gradients_and_results(arguments, reverse, implementation):
     """Those of `weighted_sum` to parameters, inputs and first state; and what it sums."""
     params, inputs, lengths, state = arguments
 
     def loss(params, inputs, state):
-        results = lstm(
-            params,
-            inputs,
-            lengths=lengths,
-            initial_state=state,
-            reverse=reverse,
-            implementation=implementation,
-        )
+        results = results_of((params, inputs, lengths, state), reverse, implementation)
         return weighted_sum(*results, np.random.default_rng(1)), results
 
     return jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))(params, inputs, state)
@@ -65,14 +71,7 @@ def gradients_and_results(arguments, reverse, implementation):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_outputs_and_state_equal_the_reference(implementation, reverse, shape):
     params, inputs, lengths, state = problem(*shape)
-    outputs, final = lstm(
-        params,
-        inputs,
-        lengths=lengths,
-        initial_state=state,
-        reverse=reverse,
-        implementation=implementation,
-    )
+    outputs, final = results_of((params, inputs, lengths, state), reverse, implementation)
     expected = reference.lstm(*params, inputs, np.asarray(lengths), *state, reverse=reverse)
     for array, wanted in zip((outputs, *final), expected, strict=True):
         np.testing.assert_allclose(array, wanted, atol=2e-6)

@@ -106,11 +106,8 @@ class Classification:
             losses = weights * cross_entropy(logits, targets)
             correct = predicted_labels(logits) == labels
             sums = Totals((present * losses).sum(), (present * correct).sum(), present.sum())
-            return losses.sum() / jnp.maximum(weights.sum(), 1e-6), (
-                sums,
-                own,
-                certainty(targets, own),
-            )
+            mean = losses.sum() / jnp.maximum(weights.sum(), 1e-6)
+            return mean, (sums, own, certainty(targets, own))
 
         gradient = jax.value_and_grad(mean_loss, (0, 1), has_aux=True)
         embeddings, from_embeddings = jax.vjp(embed, params)
