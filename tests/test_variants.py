@@ -73,14 +73,19 @@ def weighted_sum(outputs, state):
 
 @cases
 @directions
-def test_outputs_and_state_equal_the_reference(name, reverse):
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(jnp.float32, 2e-5), (jnp.float64, 1e-13)], ids=["float32", "float64"]
+)
+def test_outputs_and_state_equal_the_reference(name, reverse, dtype, tolerance):
     cell, step = CASES[name]
-    params, inputs, state = problem(cell)
-    outputs, final = scan_cell(cell, params, inputs, state, lengths=LENGTHS, reverse=reverse)
+    with jax.enable_x64(True):
+        params, inputs, state = problem(cell, dtype)
+        outputs, final = scan_cell(cell, params, inputs, state, lengths=LENGTHS, reverse=reverse)
     exact = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
     expected = reference.run(step(exact), inputs, np.asarray(LENGTHS), *state, reverse=reverse)
     for found, wanted in zip((outputs, *final), expected, strict=True):
-        np.testing.assert_allclose(found, wanted, atol=2e-6)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
 
 
 @cases
