@@ -112,14 +112,20 @@ TEXT_SETTINGS = [
     for truncate in ("front", "back", "middle")
     for pad in ("front", "back")
 ]
+POOLINGS = ("last", "max", "mean", "max_mean", "attention")
+DIRECTIONS = ("forward", "backward", "bidirectional")
+ENCODERS = [  # every pair of a pooling, a direction and a number of layers
+    (pooling, direction, 1 + (m + n) % 2)
+    for m, pooling in enumerate(POOLINGS)
+    for n, direction in enumerate(DIRECTIONS)
+]
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
-@pytest.mark.parametrize("pooling", ["last", "max", "mean", "max_mean", "attention"])
+@pytest.mark.parametrize(("pooling", "direction", "layers"), ENCODERS)
 def test_onnx_scores_as_the_run_does(pooling, direction, layers, tmp_path):
     model = {"pooling": pooling, "direction": direction, "layers": layers}
-    for text in TEXT_SETTINGS:  # all with one compiled program: its sizes are the same
+    some = TEXT_SETTINGS[POOLINGS.index(pooling) :: len(POOLINGS)]  # a fifth each, both pads in it
+    for text in some:  # with one compiled program: its sizes are the same
         run = random_run(model=model, **text)
         check(run, tmp_path, "onnx")
     check_lengths(run, load_model(tmp_path, "onnx"))
