@@ -3,7 +3,7 @@
     python -m experiments.ablation aclImdb_v1.tar.gz --record experiments/results/ablation.json
 
 The archive numbers the reviews of a film in a row, so the training reviews from number 10,000 on
-are of films that the others do not speak of. "The preset" is `bilstm` with `--train.adversarial 0.5
+are of films that the others do not speak of. "The preset" is `bilstm` with `--train.adversarial 0.3
 --model.precision auto`; each variant has one piece of it changed, and is trained on the others (a
 part of them for validation) and measured on these 5,000. The test reviews are not read.
 docs/imdb.md says what came of it.

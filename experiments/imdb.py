@@ -109,7 +109,7 @@ PRETRAINED = replace(
     name="pretrained",
     text=replace(PRETRAINING.text, max_length=1_000),
     model=WIDER,
-    train=replace(BILSTM.train, adversarial=0.5, epochs=3, validation_seed=0),
+    train=replace(BILSTM.train, adversarial=0.3, epochs=3, validation_seed=0),
 )
 
 # The first two of these from the 25,000 labelled reviews alone: a third of the text.

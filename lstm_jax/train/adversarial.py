@@ -9,17 +9,17 @@ it, a model cannot escape the perturbation by making its vectors longer. Miyato 
 whole table for that, by the words' frequencies, to vectors of length √E; their ε of 5 is 5/√256 ≈
 0.3 in this unit.
 
-c is how sure the model is of the text's label, from 0 to 1. So the movement grows with what has
+c is how sure the model is of the batch's labels, from 0 to 1. So the movement grows with what has
 been learnt. If all of it came at the start, where little tells the classes apart, it would hide
 that little, and nothing would be learnt.
 
 Source: Miyato, Dai & Goodfellow (2017), "Adversarial Training Methods for Semi-Supervised Text
-Classification", eqs. 3 and 5; the unit s and the factor c are ours. Balaji, Goldstein & Hoffman
-(2019), "Instance Adaptive Adversarial Training", find a size for each example in another way.
+Classification", eqs. 3 and 5; the unit s and the factor c are ours.
 """
 
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from lstm_jax.recurrence import zero_padding
@@ -27,7 +27,9 @@ from lstm_jax.shapes import Embeddings, Lengths
 
 
 def certainty(targets: Float[Array, "B C"], chances: Float[Array, "B C"]) -> Float[Array, "B"]:
-    """The c of each text: 0 where the label is no likelier than by chance, 1 where it is certain.
+    """Of each text, 0 where the label is no likelier than by chance, 1 where it is certain.
+
+    The mean over a batch is its c.
 
     Args:
         targets: probabilities of the classes that are to be learnt [B, C]; of class 1 alone [B, 1].
@@ -40,7 +42,7 @@ def certainty(targets: Float[Array, "B C"], chances: Float[Array, "B C"]) -> Flo
 
 
 def perturbation(
-    embeddings: Embeddings, gradient: Embeddings, lengths: Lengths, sizes: Float[Array, "B"]
+    embeddings: Embeddings, gradient: Embeddings, lengths: Lengths, size: ArrayLike
 ) -> Array:
     """The r of each text.
 
@@ -48,7 +50,7 @@ def perturbation(
         embeddings: x [B, T, E].
         gradient: ∂L/∂x [B, T, E]; zeros at and past each length.
         lengths: words of each text [B].
-        sizes: ε c of each text [B], at least 0, in lengths of a typical word vector.
+        size: ε c, at least 0, in lengths of a typical word vector.
 
     Returns:
         [B, T, E]; zeros where a text's gradient is zero.
@@ -56,4 +58,4 @@ def perturbation(
     squares = (zero_padding(embeddings, lengths) ** 2).sum()
     typical = jnp.sqrt(squares / jnp.maximum(lengths.sum(), 1))
     norms = jnp.sqrt((gradient**2).sum((1, 2), keepdims=True))
-    return sizes[:, None, None] * typical * gradient / jnp.where(norms > 0, norms, 1)
+    return size * typical * gradient / jnp.where(norms > 0, norms, 1)

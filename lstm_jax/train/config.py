@@ -84,7 +84,7 @@ class TrainConfig:
     """balanced: every class counts as much as the others in the loss, however few its examples."""
     adversarial: NotNegative = 0.0
     """Also train on words moved so as to raise the loss, this far in lengths of a typical word
-    vector where the model is certain of the label; a step takes twice the time. 0 for none."""
+    vector where the model is certain of the labels; a step takes twice the time. 0 for none."""
     unlabelled: Annotated[int, Field(ge=0)] = 0
     """Texts without labels, at most, that are read in every epoch too: what the model says of them
     is to be decided, and with `adversarial` to stay so when words are moved."""

@@ -60,7 +60,7 @@ class Classification:
     Attributes:
         model: what classifies.
         label_smoothing: share of each label that is spread over all classes alike.
-        adversarial: 0, or how far the words of a text of certain label are moved for a second loss,
+        adversarial: 0, or how far words are moved, where the labels are certain, for a second loss,
             whose mean with the first is taken; see `lstm_jax.train.adversarial`.
 
     Source: Grandvalet & Bengio (2005) for the entropy; Miyato, Dai & Goodfellow (2017), eq. 5 to 8,
@@ -106,16 +106,18 @@ class Classification:
             losses = weights * cross_entropy(logits, targets)
             correct = predicted_labels(logits) == labels
             sums = Totals((present * losses).sum(), (present * correct).sum(), present.sum())
-            mean = losses.sum() / jnp.maximum(weights.sum(), 1e-6)
-            return mean, (sums, own, certainty(targets, own))
+            total = jnp.maximum(weights.sum(), 1e-6)
+            sure = (weights * certainty(targets, own)).sum() / total
+            return losses.sum() / total, (sums, own, sure)
 
         gradient = jax.value_and_grad(mean_loss, (0, 1), has_aux=True)
         embeddings, from_embeddings = jax.vjp(embed, params)
         (loss, (totals, own, sure)), found = gradient(params, embeddings, teacher)
         if self.adversarial > 0:
-            sizes = self.adversarial * sure
             lengths = jnp.asarray(batch.lengths)
-            moved = embeddings + perturbation(embeddings, found[1], lengths, sizes)
+            moved = embeddings + perturbation(
+                embeddings, found[1], lengths, self.adversarial * sure
+            )
             _, found_there = gradient(params, moved, own if teacher is None else teacher)
             found = jax.tree.map(lambda here, there: (here + there) / 2, found, found_there)
         return (loss, totals), jax.tree.map(jnp.add, found[0], *from_embeddings(found[1]))
