@@ -19,7 +19,6 @@ Classification", eqs. 3 and 5; the unit s and the factor c are ours.
 
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from lstm_jax.recurrence import zero_padding
@@ -42,7 +41,7 @@ def certainty(targets: Float[Array, "B C"], chances: Float[Array, "B C"]) -> Flo
 
 
 def perturbation(
-    embeddings: Embeddings, gradient: Embeddings, lengths: Lengths, size: ArrayLike
+    embeddings: Embeddings, gradient: Embeddings, lengths: Lengths, size: float | Array
 ) -> Array:
     """The r of each text.
 
