@@ -21,7 +21,7 @@ def code_cells() -> list[str]:
 def test_the_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     whole = text.load_corpus("builtin")
-    some = replace(whole, train=whole.train.take(np.arange(1_000)))
+    some = replace(whole, train=whole.train.take(np.arange(300)))
     monkeypatch.setattr(text, "load_corpus", {"builtin": some}.__getitem__)
     names: dict = {}
     for cell in code_cells():
