@@ -7,6 +7,7 @@ when it is loaded. Without a working compiler the installation goes on and the k
 
 import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from jax.ffi import include_dir
@@ -29,17 +30,21 @@ if SANITIZE:
 
 
 class BuildKernel(build_ext):
-    """Compiles lstm_cpu_tile.cc several times before linking it to the rest."""
+    """Compiles lstm_cpu_tile.cc for all sets at once before linking it to the rest."""
 
     def build_extension(self, ext: Extension) -> None:
-        for name, flags in INSTRUCTION_SETS.items():
-            ext.extra_objects += self.compiler.compile(
+        def objects(name: str) -> list[str]:
+            return self.compiler.compile(
                 ["lstm_jax/kernels/lstm_cpu_tile.cc"],
                 output_dir=os.path.join(self.build_temp, name),
                 macros=[("LSTM_ISA", name)],
-                extra_postargs=[*FLAGS, *flags],
+                extra_postargs=[*FLAGS, *INSTRUCTION_SETS[name]],
                 depends=ext.depends,
             )
+
+        with ThreadPoolExecutor() as pool:  # each waits for a compiler of its own
+            for compiled in pool.map(objects, INSTRUCTION_SETS):
+                ext.extra_objects += compiled
         super().build_extension(ext)
 
 
