@@ -23,13 +23,12 @@ def test_the_bilstm_reads_the_builtin_corpus(tmp_path):
     # As a user does, and not with the flags of conftest.py: here the programs' speed counts.
     environment = {**os.environ, "XLA_FLAGS": ""}
     command = [sys.executable, "-m", "experiments.imdb", "--data", "builtin"]
-    # Half the epochs are enough to tell, and a width of batches takes long to compile.
-    command += ["--train.epochs", "2", "--train.buckets", "2", "--runs", str(tmp_path)]
+    # Three of four epochs are enough to tell, and a width of batches takes long to compile.
+    command += ["--train.epochs", "3", "--train.buckets", "2", "--runs", str(tmp_path)]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[1], env=environment)
     result = json.loads((tmp_path / "builtin-bilstm-seed0" / "result.json").read_text())
-    # A linear model of words has 0.645. The last points hang on how the processor rounds, and on
-    # the seed: 0.93 here, 0.86 and 0.88 for two seeds with eight widths.
-    assert result["test_accuracy"] >= 0.75
+    # A linear model of words has 0.645. The last points hang on how the processor rounds.
+    assert result["test_accuracy"] >= 0.9
 
 
 @pytest.mark.real_data
