@@ -20,6 +20,7 @@ from lstm_jax.cli import run_command
 OURS = "lstm_jax"
 # What `lstm_jax.keep_memory()` asks of glibc, for a library that does not ask itself.
 KEEP = {
+    "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
     "MALLOC_TOP_PAD_": str(1 << 26),

@@ -85,6 +85,7 @@ def keep_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
-    asked = ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 1 << 26))
+    trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8  # malloc.h
+    # One arena: those that threads get of their own give back what is free, whatever is asked.
+    asked = ((arena_max, 1), (mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 1 << 26))
     return min(mallopt(name, value) for name, value in asked) == 1
