@@ -92,13 +92,13 @@ PRETRAINING = Config(
     text=replace(BILSTM.text, vocabulary_size=30_000, window=8, phrases=(40_000, 30_000)),
     model=replace(
         WIDER,
-        token_dropout=0.15,
-        embedding_dropout=0.35,
-        phrase_dropout=0.4,
-        output_dropout=0.3,
+        token_dropout=0.1,
+        embedding_dropout=0.25,
+        phrase_dropout=0.3,
+        output_dropout=0.2,
     ),
     optimizer=BILSTM.optimizer,
-    train=TrainConfig(epochs=7, batch_size=64, buckets=8, validation_fraction=0.01),
+    train=TrainConfig(epochs=4, batch_size=64, buckets=8, validation_fraction=0.01),
 )
 
 # Begun there, each word also moved a little in the direction that raises the loss the most; of one
@@ -117,9 +117,6 @@ LABELLED_PRETRAINING = replace(
     PRETRAINING,
     name="halves-labelled",
     text=replace(PRETRAINING.text, phrases=BILSTM.text.phrases),
-    model=replace(
-        WIDER, token_dropout=0.1, embedding_dropout=0.25, phrase_dropout=0.3, output_dropout=0.2
-    ),
     train=replace(PRETRAINING.train, epochs=6),
 )
 ADVERSARIAL = replace(
