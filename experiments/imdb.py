@@ -98,7 +98,7 @@ PRETRAINING = Config(
         output_dropout=0.2,
     ),
     optimizer=BILSTM.optimizer,
-    train=TrainConfig(epochs=4, batch_size=64, buckets=8, validation_fraction=0.01),
+    train=TrainConfig(epochs=5, batch_size=64, buckets=8, validation_fraction=0.01),
 )
 
 # Begun there, each word also moved a little in the direction that raises the loss the most; of one
