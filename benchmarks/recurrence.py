@@ -16,15 +16,11 @@ from tyro.conf import Positional
 from benchmarks.cases import CASES
 from benchmarks.harness import Job, Peer, measure, write_record
 from lstm_jax.cli import run_command
+from lstm_jax.machine import MALLOC_SETTINGS
 
 OURS = "lstm_jax"
 # What `lstm_jax.keep_memory()` asks of glibc, for a library that does not ask itself.
-KEEP = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
-    "MALLOC_TOP_PAD_": str(1 << 26),
-}
+KEEP = {name: str(value) for name, _, value in MALLOC_SETTINGS}
 PEERS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     OURS: ("lstm_jax", {}, {}),
     "lstm_jax xla": ("lstm_jax", {}, {"implementation": "xla"}),

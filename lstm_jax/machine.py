@@ -69,6 +69,17 @@ def peak_memory() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit >> 20
 
 
+# What `keep_memory` asks of glibc: each setting's name in a process's environment, its number in
+# malloc.h, and its value.
+MALLOC_SETTINGS = (
+    # One arena: those that threads get of their own give back what is free, whatever is asked.
+    ("MALLOC_ARENA_MAX", -8, 1),
+    ("MALLOC_MMAP_MAX_", -4, 0),
+    ("MALLOC_TRIM_THRESHOLD_", -1, 2**31 - 1),
+    ("MALLOC_TOP_PAD_", -2, 1 << 26),
+)
+
+
 def keep_memory() -> bool:
     """Has the C library keep the memory that it frees, for this process to use again.
 
@@ -85,7 +96,4 @@ def keep_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8  # malloc.h
-    # One arena: those that threads get of their own give back what is free, whatever is asked.
-    asked = ((arena_max, 1), (mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 1 << 26))
-    return min(mallopt(name, value) for name, value in asked) == 1
+    return min(mallopt(number, value) for _, number, value in MALLOC_SETTINGS) == 1
