@@ -3,7 +3,7 @@
     python -m experiments.imdb                  a bidirectional LSTM, preset `bilstm`
     python -m experiments.imdb adversarial      begun with what the labelled reviews say
     python -m experiments.imdb pretrained       begun with what all reviews say
-    python -m experiments.imdb distilled        it goes on, taught by itself and a linear model
+    python -m experiments.imdb distilled        it goes on, taught by three such and a linear model
     python -m experiments.imdb large            the preset `pretrained`, larger, for a GPU
     python -m experiments.imdb article          the article's experiment
 
@@ -14,7 +14,7 @@ kept, with command, machine, versions and date.
 import statistics
 import sys
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -125,8 +125,8 @@ ADVERSARIAL = replace(
     text=replace(PRETRAINED.text, phrases=LABELLED_PRETRAINING.text.phrases),
 )
 
-# `pretrained` goes on: what it and a linear model together say of the 50,000 reviews without labels
-# is learnt in the place of labels.
+# A run of `pretrained` goes on: what three such runs and a linear model together say of reviews
+# without labels is learnt in the place of labels.
 DISTILLED = replace(
     PRETRAINED,
     name="distilled",
@@ -164,7 +164,7 @@ PRESETS = {
     "bilstm": ("a bidirectional LSTM over words and phrases, pooled", BILSTM),
     "adversarial": ("begun with what the labelled reviews say, labels aside", ADVERSARIAL),
     "pretrained": ("begun with what all reviews say", PRETRAINED),
-    "distilled": ("it goes on, taught by itself and a linear model", DISTILLED),
+    "distilled": ("it goes on, taught by three such and a linear model", DISTILLED),
     "large": ("the preset `pretrained` with four times the units, for a GPU", LARGE),
 }
 
@@ -181,7 +181,8 @@ READS_FIRST = {
     "pretrained": Reading(PRETRAINING, unlabelled=True),
     "large": Reading(LARGE_PRETRAINING, unlabelled=True),
 }
-TAUGHT_BY = {"distilled": PRETRAINED}
+# All seeds of a student have the same teachers, and each goes on from one of them.
+TAUGHT_BY = {"distilled": tuple(replace(PRETRAINED, seed=seed) for seed in range(3))}
 
 # What others reach on the same split. The article states its figure; benchmarks/results has the
 # linear models'.
@@ -242,13 +243,14 @@ def run(experiment: Experiment) -> None:
     console, command = Console(), command_line("experiments.imdb")
     about = provenance(command)  # before the runs: the code may have changed by their end
     config = experiment.config
-    taught_by = TAUGHT_BY.get(config.name)
-    reading = READS_FIRST.get((taught_by or config).name)  # a student reads what its teacher does
+    teachers = TAUGHT_BY.get(config.name, ())
+    first, *_ = (*teachers, config)
+    reading = READS_FIRST.get(first.name)
     unlabelled = config.train.unlabelled > 0 or (reading is not None and reading.unlabelled)
     corpus = load_corpus(experiment.data, unlabelled=unlabelled)
     if corpus.notice:
         console.print(Panel(corpus.notice, style="bold yellow"))
-    if taught_by is not None:
+    if teachers:
         check_teachable(corpus)
     apart = {}
     if experiment.record and corpus.test is not None:
@@ -271,16 +273,20 @@ def run(experiment: Experiment) -> None:
         folder = folder_of(config)
         return folder, train(config, corpus, folder, init=init, apart=apart, **more, **how)
 
+    trained = [train_one(teacher, read) for teacher in teachers]
+    if trained:
+        before["teacher_minutes"] = sum(found["minutes"] for _, found in trained)
+
+    @cache  # once for all seeds: they hold out the same part
+    def taught(part: tuple[float, int]) -> Corpus:
+        return teach([load(path) for path, _ in trained], corpus, part)
+
     folder, results = experiment.runs, []
     for seed in experiment.seeds or (config.seed,):
-        chosen = replace(config, seed=seed)
-        if taught_by is None:
-            folder, result = train_one(chosen, read)
-        else:
-            at, found = train_one(replace(taught_by, seed=seed), read)
-            judge = partial(judged_by, at)
-            folder, result = train_one(chosen, at, teacher=judge)
-            result["teacher_minutes"] = found["minutes"]
+        init, more = read, {}
+        if trained:
+            init, more = trained[seed % len(trained)][0], {"teacher": lambda _, part: taught(part)}
+        folder, result = train_one(replace(config, seed=seed), init, **more)
         results.append({**result, **before})
     console.print(comparison(corpus, results))
     suggestion = f'python -m lstm_jax predict {folder} "A film I will not forget."'
@@ -290,20 +296,15 @@ def run(experiment: Experiment) -> None:
         console.print(f"wrote {experiment.record}")
 
 
-def judged_by(path: Path, corpus: Corpus, part: tuple[float, int]) -> Corpus:
-    """What the run in this folder teaches; it is opened only when a student asks."""
-    return teach([load(path)], corpus, part)
-
-
 def comparison(corpus: Corpus, results: list[dict[str, Any]]) -> Table:
     """This experiment's accuracy beside others'; on the built-in corpus there are no others."""
     table = Table("", "test accuracy", "minutes", title=f"Data: {corpus.name}")
     for result in results:
         name = f"this run: {result['name']}, seed {result['seed']}"
-        minutes = result["minutes"] + result.get("teacher_minutes", 0)
-        table.add_row(name, f"{result['test_accuracy']:.2%}", f"{minutes:.1f}")
-    if (minutes := results[0].get("pretraining_minutes")) is not None:
-        table.add_row("pretraining, once for all seeds", "", f"{minutes:.1f}")
+        table.add_row(name, f"{result['test_accuracy']:.2%}", f"{result['minutes']:.1f}")
+    for what, name in (("pretraining", "pretraining_minutes"), ("teachers", "teacher_minutes")):
+        if (minutes := results[0].get(name)) is not None:
+            table.add_row(f"{what}, once for all seeds", "", f"{minutes:.1f}")
     if len(results) > 1:
         accuracies = [result["test_accuracy"] for result in results]
         spread = f"{statistics.mean(accuracies):.2%} ± {statistics.stdev(accuracies):.2%}"
