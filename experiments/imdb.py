@@ -27,7 +27,7 @@ from tyro.conf import arg
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.machine import provenance
 from lstm_jax.run import load
-from lstm_jax.teacher import check_teachable, teach
+from lstm_jax.teacher import check_parts, check_teachable, teach
 from lstm_jax.text import Corpus, load_corpus
 from lstm_jax.text.duplicates import near_duplicates
 from lstm_jax.train.config import (
@@ -244,7 +244,7 @@ def run(experiment: Experiment) -> None:
     about = provenance(command)  # before the runs: the code may have changed by their end
     config = experiment.config
     teachers = TAUGHT_BY.get(config.name, ())
-    first, *_ = (*teachers, config)
+    first, *_ = (*teachers, config)  # what a student goes on from has read first
     reading = READS_FIRST.get(first.name)
     unlabelled = config.train.unlabelled > 0 or (reading is not None and reading.unlabelled)
     corpus = load_corpus(experiment.data, unlabelled=unlabelled)
@@ -252,6 +252,8 @@ def run(experiment: Experiment) -> None:
         console.print(Panel(corpus.notice, style="bold yellow"))
     if teachers:
         check_teachable(corpus)
+        for seed in experiment.seeds or (config.seed,):
+            check_parts(teachers, replace(config, seed=seed).validation_part)
     apart = {}
     if experiment.record and corpus.test is not None:
         apart["new"] = ~near_duplicates(corpus.test.texts, corpus.train.texts)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lstm_jax.linear import Linear, fit_linear, require_scikit_learn
 from lstm_jax.run import Run
 from lstm_jax.text import Corpus, split_validation
+from lstm_jax.train.config import Config
 from lstm_jax.train.metrics import blend_weights, probabilities
 
 
@@ -31,6 +32,25 @@ def check_teachable(corpus: Corpus) -> None:
     if not corpus.unlabelled:
         raise ValueError("a teacher needs texts without labels, and there are none")
     require_scikit_learn()
+
+
+def check_parts(teachers: Sequence[Config], part: tuple[float, int]) -> None:
+    """Says whether such runs can teach one with this validation part, before any is trained.
+
+    Raises:
+        ValueError: if they set another part aside than the student, or it none.
+    """
+    if part[0] == 0:
+        raise ValueError(
+            "train.validation_fraction must be above 0: the weights of teachers and linear model "
+            "are chosen on the validation part"
+        )
+    for teacher in teachers:
+        if teacher.validation_part != part:
+            raise ValueError(
+                "teacher and student must set the same validation part aside: train."
+                f"validation_fraction and the seed are {teacher.validation_part} and {part}"
+            )
 
 
 def teach(runs: Sequence[Run], corpus: Corpus, part: tuple[float, int]) -> Corpus:
@@ -73,17 +93,8 @@ def blend(
         ValueError: if scikit-learn is not installed, a run has other classes, or another validation
             part, or none.
     """
-    if part[0] == 0:
-        raise ValueError(
-            "train.validation_fraction must be above 0: the weights of teachers and linear model "
-            "are chosen on the validation part"
-        )
+    check_parts([run.config for run in runs], part)
     for run in runs:
-        if run.config.validation_part != part:
-            raise ValueError(
-                "teacher and student must set the same validation part aside: train."
-                f"validation_fraction and the seed are {run.config.validation_part} and {part}"
-            )
         if corpus.class_names != run.class_names:
             raise ValueError(
                 f"the teacher's classes are {run.class_names}, the data's {corpus.class_names}"

@@ -299,3 +299,13 @@ def test_the_preset_says_what_it_lacks_before_its_teachers_train(tmp_path, monke
     with pytest.raises(ValueError, match=f"needs {lacking}"):
         imdb.run(imdb.Experiment(imdb.DISTILLED, runs=tmp_path / "runs"))
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_part_set_aside_that_teachers_do_not_is_refused_before_they_train(tmp_path, monkeypatch):
+    monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: CORPUS)
+    for fraction, message in ((0.2, "same validation part"), (0.0, "must be above 0")):
+        learning = replace(imdb.DISTILLED.train, validation_fraction=fraction)
+        config = replace(imdb.DISTILLED, train=learning)
+        with pytest.raises(ValueError, match=message):
+            imdb.run(imdb.Experiment(config, runs=tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
