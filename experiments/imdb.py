@@ -243,6 +243,7 @@ def run(experiment: Experiment) -> None:
     console, command = Console(), command_line("experiments.imdb")
     about = provenance(command)  # before the runs: the code may have changed by their end
     config = experiment.config
+    configs = [replace(config, seed=seed) for seed in experiment.seeds or (config.seed,)]
     teachers = TAUGHT_BY.get(config.name, ())
     first, *_ = (*teachers, config)  # what a student goes on from has read first
     reading = READS_FIRST.get(first.name)
@@ -252,8 +253,8 @@ def run(experiment: Experiment) -> None:
         console.print(Panel(corpus.notice, style="bold yellow"))
     if teachers:
         check_teachable(corpus)
-        for seed in experiment.seeds or (config.seed,):
-            check_parts(teachers, replace(config, seed=seed).validation_part)
+        for chosen in configs:
+            check_parts(teachers, chosen.validation_part)
     apart = {}
     if experiment.record and corpus.test is not None:
         apart["new"] = ~near_duplicates(corpus.test.texts, corpus.train.texts)
@@ -284,11 +285,12 @@ def run(experiment: Experiment) -> None:
         return teach([load(path) for path, _ in trained], corpus, part)
 
     folder, results = experiment.runs, []
-    for seed in experiment.seeds or (config.seed,):
+    for chosen in configs:
         init, more = read, {}
         if trained:
-            init, more = trained[seed % len(trained)][0], {"teacher": lambda _, part: taught(part)}
-        folder, result = train_one(replace(config, seed=seed), init, **more)
+            init, _ = trained[chosen.seed % len(trained)]
+            more = {"teacher": lambda _, part: taught(part)}
+        folder, result = train_one(chosen, init, **more)
         results.append({**result, **before})
     console.print(comparison(corpus, results))
     suggestion = f'python -m lstm_jax predict {folder} "A film I will not forget."'
