@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import write_record
-from experiments.imdb import ADVERSARIAL, ARTICLE, BILSTM, DISTILLED, PRETRAINED
+from experiments.imdb import ADVERSARIAL, ARTICLE, BILSTM, FINETUNED, PRETRAINED
 from lstm_jax import Bidirectional, bidirectional_lstm, init_lstm, lstm
 from lstm_jax.classifier import ModelConfig, TextClassifier, lstm_stack
 from lstm_jax.cli import run_command
@@ -46,7 +46,7 @@ def main() -> None:
     corpus = load_corpus(benchmark.data)
     table = Table("", "ms a step", "waiting for data", "the LSTM alone", "share of the LSTM")
     results: dict[str, Any] = {}
-    for config in (ARTICLE, BILSTM, ADVERSARIAL, PRETRAINED, DISTILLED):
+    for config in (ARTICLE, BILSTM, ADVERSARIAL, FINETUNED, PRETRAINED):
         tokenizer = WordTokenizer.train(
             corpus.train.texts,
             preset=config.text.tokenizer,

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from experiments.imdb import BILSTM, PRETRAINED
+from experiments.imdb import BILSTM, FINETUNED
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.machine import provenance
 from lstm_jax.text import Corpus, Examples
@@ -43,7 +43,7 @@ BASE = replace(
     BILSTM,
     name="the preset",
     model=replace(BILSTM.model, precision="auto"),
-    train=replace(BILSTM.train, adversarial=PRETRAINED.train.adversarial),
+    train=replace(BILSTM.train, adversarial=FINETUNED.train.adversarial),
 )
 VARIANTS = (
     BASE,

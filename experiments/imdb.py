@@ -2,9 +2,9 @@
 
     python -m experiments.imdb                  a bidirectional LSTM, preset `bilstm`
     python -m experiments.imdb adversarial      begun with what the labelled reviews say
-    python -m experiments.imdb pretrained       begun with what all reviews say
-    python -m experiments.imdb distilled        it goes on, taught by three such and a linear model
-    python -m experiments.imdb large            the preset `pretrained`, larger, for a GPU
+    python -m experiments.imdb finetuned        begun with what all reviews say, labels aside
+    python -m experiments.imdb pretrained       it goes on, taught by three such and a linear model
+    python -m experiments.imdb large            the preset `finetuned`, larger, for a GPU
     python -m experiments.imdb article          the article's experiment
 
 With `--seeds 0 1 2 --record experiments/results/PRESET.json` accuracy and minutes of each seed are
@@ -101,12 +101,12 @@ PRETRAINING = Config(
     train=TrainConfig(epochs=5, batch_size=64, buckets=8, validation_fraction=0.01),
 )
 
-# Begun there, each word also moved a little in the direction that raises the loss the most; of one
-# review in eight it reads what `bilstm` leaves out. All seeds hold out the same reviews, so that
-# several can be blended.
-PRETRAINED = replace(
+# Begun there, on the labelled reviews, each word also moved a little in the direction that raises
+# the loss the most; of one review in eight it reads what `bilstm` leaves out. All seeds hold out
+# the same reviews, so that several can be blended.
+FINETUNED = replace(
     BILSTM,
-    name="pretrained",
+    name="finetuned",
     text=replace(PRETRAINING.text, max_length=1_000),
     model=WIDER,
     train=replace(BILSTM.train, adversarial=0.3, epochs=3, validation_seed=0),
@@ -120,21 +120,21 @@ LABELLED_PRETRAINING = replace(
     train=replace(PRETRAINING.train, epochs=6),
 )
 ADVERSARIAL = replace(
-    PRETRAINED,
+    FINETUNED,
     name="adversarial",
-    text=replace(PRETRAINED.text, phrases=LABELLED_PRETRAINING.text.phrases),
+    text=replace(FINETUNED.text, phrases=LABELLED_PRETRAINING.text.phrases),
 )
 
-# A run of `pretrained` goes on: what three such runs and a linear model together say of reviews
-# without labels is learnt in the place of labels.
-DISTILLED = replace(
-    PRETRAINED,
-    name="distilled",
-    optimizer=replace(PRETRAINED.optimizer, learning_rate=1e-3),
-    train=replace(PRETRAINED.train, epochs=2, batch_size=64, unlabelled=50_000),
+# A run of `finetuned` goes on, on all reviews: what three such runs and a linear model together say
+# of those without labels is learnt in the place of labels.
+PRETRAINED = replace(
+    FINETUNED,
+    name="pretrained",
+    optimizer=replace(FINETUNED.optimizer, learning_rate=1e-3),
+    train=replace(FINETUNED.train, epochs=2, batch_size=64, unlabelled=50_000),
 )
 
-# `pretrained` and its reading, for a GPU: four times the units, and vectors of twice the size.
+# `finetuned` and its reading, for a GPU: four times the units, and vectors of twice the size.
 LARGE_PRETRAINING = replace(
     PRETRAINING,
     name="halves-large",
@@ -151,21 +151,21 @@ LARGE_PRETRAINING = replace(
     train=replace(PRETRAINING.train, epochs=4, buckets=3, checkpoint_every=10_000),
 )
 LARGE = replace(
-    PRETRAINED,
+    FINETUNED,
     name="large",
-    text=replace(PRETRAINED.text, window=0),
+    text=replace(FINETUNED.text, window=0),
     model=replace(LARGE_PRETRAINING.model, embedding_dropout=0.5, output_dropout=0.5),
-    optimizer=replace(PRETRAINED.optimizer, learning_rate=1e-3),
-    train=replace(PRETRAINED.train, epochs=4, batch_size=64, buckets=3, checkpoint_every=10_000),
+    optimizer=replace(FINETUNED.optimizer, learning_rate=1e-3),
+    train=replace(FINETUNED.train, epochs=4, batch_size=64, buckets=3, checkpoint_every=10_000),
 )
 
 PRESETS = {
     "article": ("the article's experiment, its padding included", ARTICLE),
     "bilstm": ("a bidirectional LSTM over words and phrases, pooled", BILSTM),
     "adversarial": ("begun with what the labelled reviews say, labels aside", ADVERSARIAL),
-    "pretrained": ("begun with what all reviews say", PRETRAINED),
-    "distilled": ("it goes on, taught by three such and a linear model", DISTILLED),
-    "large": ("the preset `pretrained` with four times the units, for a GPU", LARGE),
+    "finetuned": ("begun with what all reviews say, labels aside", FINETUNED),
+    "pretrained": ("it goes on, taught by three such and a linear model", PRETRAINED),
+    "large": ("the preset `finetuned` with four times the units, for a GPU", LARGE),
 }
 
 
@@ -178,11 +178,11 @@ class Reading(NamedTuple):
 
 READS_FIRST = {
     "adversarial": Reading(LABELLED_PRETRAINING, unlabelled=False),
-    "pretrained": Reading(PRETRAINING, unlabelled=True),
+    "finetuned": Reading(PRETRAINING, unlabelled=True),
     "large": Reading(LARGE_PRETRAINING, unlabelled=True),
 }
 # All seeds of a student have the same teachers, and each goes on from one of them.
-TAUGHT_BY = {"distilled": tuple(replace(PRETRAINED, seed=seed) for seed in range(3))}
+TAUGHT_BY = {"pretrained": tuple(replace(FINETUNED, seed=seed) for seed in range(3))}
 
 # What others reach on the same split. The article states its figure; benchmarks/results has the
 # linear models'.

@@ -54,7 +54,8 @@ def test_a_tenth_of_the_reviews_teaches_far_more_than_chance(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("preset", "unlabelled"), [("adversarial", False), ("pretrained", True), ("bilstm", False)]
+    ("preset", "unlabelled"),
+    [("adversarial", False), ("finetuned", True), ("pretrained", True), ("bilstm", False)],
 )
 def test_a_preset_reads_reviews_without_labels_only_if_it_says_so(
     monkeypatch, tmp_path, preset, unlabelled

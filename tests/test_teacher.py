@@ -241,14 +241,14 @@ def test_a_finished_student_asks_its_teacher_nothing(teacher, tmp_path):
 def test_the_preset_trains_what_it_needs_before(tmp_path, monkeypatch):
     tiny = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=1))
     halves = imdb.Reading(replace(tiny, name="halves"), unlabelled=True)
-    monkeypatch.setitem(imdb.READS_FIRST, "pretrained", halves)
+    monkeypatch.setitem(imdb.READS_FIRST, "finetuned", halves)
     held_out = replace(tiny.train, validation_seed=0)
     teachers = tuple(
-        replace(tiny, name="pretrained", seed=seed, train=held_out) for seed in range(2)
+        replace(tiny, name="finetuned", seed=seed, train=held_out) for seed in range(2)
     )
-    monkeypatch.setitem(imdb.TAUGHT_BY, "distilled", teachers)
+    monkeypatch.setitem(imdb.TAUGHT_BY, "pretrained", teachers)
     learning = replace(STUDENT.train, epochs=1, validation_seed=0)
-    config = replace(tiny, name="distilled", train=learning)
+    config = replace(tiny, name="pretrained", train=learning)
     monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: CORPUS)
     asked, read, begun = [], [], {}
     monkeypatch.setattr(imdb, "teach", lambda *given: asked.append(given) or teach(*given))
@@ -266,10 +266,10 @@ def test_the_preset_trains_what_it_needs_before(tmp_path, monkeypatch):
     path = tmp_path / "record.json"
     imdb.run(imdb.Experiment(config, seeds=(3, 4), runs=tmp_path / "runs", record=path))
     assert begun == {
-        "small-pretrained-seed0": "small-halves-seed0",
-        "small-pretrained-seed1": "small-halves-seed0",
-        "small-distilled-seed3": "small-pretrained-seed1",  # each goes on from one of its teachers
-        "small-distilled-seed4": "small-pretrained-seed0",
+        "small-finetuned-seed0": "small-halves-seed0",
+        "small-finetuned-seed1": "small-halves-seed0",
+        "small-pretrained-seed3": "small-finetuned-seed1",  # each goes on from one of its teachers
+        "small-pretrained-seed4": "small-finetuned-seed0",
     }
     folders = {at.name: at for at in (tmp_path / "runs").iterdir()}
     assert folders.keys() == {"small-halves-seed0", *begun}
@@ -283,9 +283,9 @@ def test_the_preset_trains_what_it_needs_before(tmp_path, monkeypatch):
     assert len({(at / "tokenizer.json").read_bytes() for at in folders.values()}) == 1
     record = json.loads(path.read_text())
     assert record["pretraining_minutes"] == [minutes["small-halves-seed0"]] * 2
-    both = sum(minutes[f"small-pretrained-seed{n}"] for n in (0, 1))
+    both = sum(minutes[f"small-finetuned-seed{n}"] for n in (0, 1))
     assert record["teacher_minutes"] == pytest.approx([both] * 2, abs=0.02)  # rounded
-    assert record["minutes"] == [minutes[f"small-distilled-seed{n}"] for n in (3, 4)]
+    assert record["minutes"] == [minutes[f"small-pretrained-seed{n}"] for n in (3, 4)]
 
 
 @pytest.mark.parametrize("lacking", ["texts without labels", "scikit-learn"])
@@ -297,15 +297,15 @@ def test_the_preset_says_what_it_lacks_before_its_teachers_train(tmp_path, monke
         corpus = replace(CORPUS, unlabelled=[])
     monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: corpus)
     with pytest.raises(ValueError, match=f"needs {lacking}"):
-        imdb.run(imdb.Experiment(imdb.DISTILLED, runs=tmp_path / "runs"))
+        imdb.run(imdb.Experiment(imdb.PRETRAINED, runs=tmp_path / "runs"))
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_part_set_aside_that_teachers_do_not_is_refused_before_they_train(tmp_path, monkeypatch):
     monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: CORPUS)
     for fraction, message in ((0.2, "same validation part"), (0.0, "must be above 0")):
-        learning = replace(imdb.DISTILLED.train, validation_fraction=fraction)
-        config = replace(imdb.DISTILLED, train=learning)
+        learning = replace(imdb.PRETRAINED.train, validation_fraction=fraction)
+        config = replace(imdb.PRETRAINED, train=learning)
         with pytest.raises(ValueError, match=message):
             imdb.run(imdb.Experiment(config, runs=tmp_path / "runs"))
     assert not (tmp_path / "runs").exists()
