@@ -13,6 +13,7 @@ kept, with command, machine, versions and date.
 
 import statistics
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -159,30 +160,42 @@ LARGE = replace(
     train=replace(FINETUNED.train, epochs=4, batch_size=64, buckets=3, checkpoint_every=10_000),
 )
 
-PRESETS = {
-    "article": ("the article's experiment, its padding included", ARTICLE),
-    "bilstm": ("a bidirectional LSTM over words and phrases, pooled", BILSTM),
-    "adversarial": ("begun with what the labelled reviews say, labels aside", ADVERSARIAL),
-    "finetuned": ("begun with what all reviews say, labels aside", FINETUNED),
-    "pretrained": ("it goes on, taught by three such and a linear model", PRETRAINED),
-    "large": ("the preset `finetuned` with four times the units, for a GPU", LARGE),
-}
-
 
 class Reading(NamedTuple):
-    """What a preset reads before any label: how, and whether reviews without labels too."""
+    """What is read before any label: how, and whether reviews without labels too."""
 
     config: Config
     unlabelled: bool
 
 
-READS_FIRST = {
-    "adversarial": Reading(LABELLED_PRETRAINING, unlabelled=False),
-    "finetuned": Reading(PRETRAINING, unlabelled=True),
-    "large": Reading(LARGE_PRETRAINING, unlabelled=True),
+class Preset(NamedTuple):
+    """A run, and what comes before it, once for all seeds.
+
+    It begins with the reading. If it has teachers, they do, and each seed goes on from one of them.
+    """
+
+    description: str
+    config: Config
+    reading: Reading | None = None
+    teachers: tuple[Config, ...] = ()
+
+
+ALL = Reading(PRETRAINING, unlabelled=True)
+LABELLED = Reading(LABELLED_PRETRAINING, unlabelled=False)
+ALL_LARGE = Reading(LARGE_PRETRAINING, unlabelled=True)
+TEACHERS = tuple(replace(FINETUNED, seed=seed) for seed in range(3))
+PRESETS = {
+    "article": Preset("the article's experiment, its padding included", ARTICLE),
+    "bilstm": Preset("a bidirectional LSTM over words and phrases, pooled", BILSTM),
+    "adversarial": Preset(
+        "begun with what the labelled reviews say, labels aside", ADVERSARIAL, LABELLED
+    ),
+    "finetuned": Preset("begun with what all reviews say, labels aside", FINETUNED, ALL),
+    "pretrained": Preset(
+        "it goes on, taught by three such and a linear model", PRETRAINED, ALL, TEACHERS
+    ),
+    "large": Preset("`finetuned` with four times the units, for a GPU", LARGE, ALL_LARGE),
 }
-# All seeds of a student have the same teachers, and each goes on from one of them.
-TAUGHT_BY = {"pretrained": tuple(replace(FINETUNED, seed=seed) for seed in range(3))}
 
 # What others reach on the same split. The article states its figure; benchmarks/results has the
 # linear models'.
@@ -230,23 +243,24 @@ def main() -> None:
     arguments = sys.argv[1:]
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         arguments = ["bilstm", *arguments]
-    if arguments[0] not in (*PRESETS, "-h", "--help"):
-        raise ValueError(f"preset must be one of {tuple(PRESETS)}, got {arguments[0]!r}")
-    presets = {
-        name: (description, Experiment(config)) for name, (description, config) in PRESETS.items()
+    name = arguments[0]
+    if name not in (*PRESETS, "-h", "--help"):
+        raise ValueError(f"preset must be one of {tuple(PRESETS)}, got {name!r}")
+    choices = {
+        name: (preset.description, Experiment(preset.config)) for name, preset in PRESETS.items()
     }
-    run(tyro.extras.overridable_config_cli(presets, args=arguments, prog="experiments.imdb"))
+    chosen = tyro.extras.overridable_config_cli(choices, args=arguments, prog="experiments.imdb")
+    run(chosen, PRESETS[name].reading, PRESETS[name].teachers)
 
 
-def run(experiment: Experiment) -> None:
-    """Runs every seed of an experiment."""
+def run(
+    experiment: Experiment, reading: Reading | None = None, teachers: Sequence[Config] = ()
+) -> None:
+    """Runs every seed of an experiment, after what comes before: see `Preset`."""
     console, command = Console(), command_line("experiments.imdb")
     about = provenance(command)  # before the runs: the code may have changed by their end
     config = experiment.config
     configs = [replace(config, seed=seed) for seed in experiment.seeds or (config.seed,)]
-    teachers = TAUGHT_BY.get(config.name, ())
-    first, *_ = (*teachers, config)  # what a student goes on from has read first
-    reading = READS_FIRST.get(first.name)
     unlabelled = config.train.unlabelled > 0 or (reading is not None and reading.unlabelled)
     corpus = load_corpus(experiment.data, unlabelled=unlabelled)
     if corpus.notice:

@@ -74,11 +74,13 @@ def test_a_preset_reads_reviews_without_labels_only_if_it_says_so(
     def stop(*arguments, **how):
         raise InterruptedError
 
+    # What comes before belongs to the preset, whatever the run is called.
+    monkeypatch.setattr(sys, "argv", ["", preset, "--name", "mine", "--runs", str(tmp_path)])
     monkeypatch.setattr(imdb, "load_corpus", load)
     monkeypatch.setattr(imdb, "pretrain", pretrain)
     monkeypatch.setattr(imdb, "train", stop)
     with pytest.raises(InterruptedError):
-        imdb.run(imdb.Experiment(imdb.PRESETS[preset][1], runs=tmp_path))
+        imdb.main()
     assert asked == [unlabelled]
     labelled = [] if preset == "bilstm" else examples.texts
     assert read == [*labelled, *(["more"] * unlabelled)]

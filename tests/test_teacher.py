@@ -241,12 +241,10 @@ def test_a_finished_student_asks_its_teacher_nothing(teacher, tmp_path):
 def test_the_preset_trains_what_it_needs_before(tmp_path, monkeypatch):
     tiny = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=1))
     halves = imdb.Reading(replace(tiny, name="halves"), unlabelled=True)
-    monkeypatch.setitem(imdb.READS_FIRST, "finetuned", halves)
     held_out = replace(tiny.train, validation_seed=0)
     teachers = tuple(
         replace(tiny, name="finetuned", seed=seed, train=held_out) for seed in range(2)
     )
-    monkeypatch.setitem(imdb.TAUGHT_BY, "pretrained", teachers)
     learning = replace(STUDENT.train, epochs=1, validation_seed=0)
     config = replace(tiny, name="pretrained", train=learning)
     monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: CORPUS)
@@ -264,7 +262,8 @@ def test_the_preset_trains_what_it_needs_before(tmp_path, monkeypatch):
     monkeypatch.setattr(imdb, "pretrain", reading)
     monkeypatch.setattr(imdb, "train", training)
     path = tmp_path / "record.json"
-    imdb.run(imdb.Experiment(config, seeds=(3, 4), runs=tmp_path / "runs", record=path))
+    experiment = imdb.Experiment(config, seeds=(3, 4), runs=tmp_path / "runs", record=path)
+    imdb.run(experiment, halves, teachers)
     assert begun == {
         "small-finetuned-seed0": "small-halves-seed0",
         "small-finetuned-seed1": "small-halves-seed0",
@@ -297,7 +296,7 @@ def test_the_preset_says_what_it_lacks_before_its_teachers_train(tmp_path, monke
         corpus = replace(CORPUS, unlabelled=[])
     monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: corpus)
     with pytest.raises(ValueError, match=f"needs {lacking}"):
-        imdb.run(imdb.Experiment(imdb.PRETRAINED, runs=tmp_path / "runs"))
+        imdb.run(imdb.Experiment(imdb.PRETRAINED, runs=tmp_path / "runs"), imdb.ALL, imdb.TEACHERS)
     assert not (tmp_path / "runs").exists()
 
 
@@ -307,5 +306,5 @@ def test_a_part_set_aside_that_teachers_do_not_is_refused_before_they_train(tmp_
         learning = replace(imdb.PRETRAINED.train, validation_fraction=fraction)
         config = replace(imdb.PRETRAINED, train=learning)
         with pytest.raises(ValueError, match=message):
-            imdb.run(imdb.Experiment(config, runs=tmp_path / "runs"))
+            imdb.run(imdb.Experiment(config, runs=tmp_path / "runs"), imdb.ALL, imdb.TEACHERS)
     assert not (tmp_path / "runs").exists()
