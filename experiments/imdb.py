@@ -180,21 +180,21 @@ class Preset(NamedTuple):
     teachers: tuple[Config, ...] = ()
 
 
-ALL = Reading(PRETRAINING, unlabelled=True)
-LABELLED = Reading(LABELLED_PRETRAINING, unlabelled=False)
-ALL_LARGE = Reading(LARGE_PRETRAINING, unlabelled=True)
+READ_ALL = Reading(PRETRAINING, unlabelled=True)
+READ_LABELLED = Reading(LABELLED_PRETRAINING, unlabelled=False)
+READ_ALL_LARGE = Reading(LARGE_PRETRAINING, unlabelled=True)
 TEACHERS = tuple(replace(FINETUNED, seed=seed) for seed in range(3))
 PRESETS = {
     "article": Preset("the article's experiment, its padding included", ARTICLE),
     "bilstm": Preset("a bidirectional LSTM over words and phrases, pooled", BILSTM),
     "adversarial": Preset(
-        "begun with what the labelled reviews say, labels aside", ADVERSARIAL, LABELLED
+        "begun with what the labelled reviews say, labels aside", ADVERSARIAL, READ_LABELLED
     ),
-    "finetuned": Preset("begun with what all reviews say, labels aside", FINETUNED, ALL),
+    "finetuned": Preset("begun with what all reviews say, labels aside", FINETUNED, READ_ALL),
     "pretrained": Preset(
-        "it goes on, taught by three such and a linear model", PRETRAINED, ALL, TEACHERS
+        "it goes on, taught by three such and a linear model", PRETRAINED, READ_ALL, TEACHERS
     ),
-    "large": Preset("`finetuned` with four times the units, for a GPU", LARGE, ALL_LARGE),
+    "large": Preset("`finetuned` with four times the units, for a GPU", LARGE, READ_ALL_LARGE),
 }
 
 # What others reach on the same split. The article states its figure; benchmarks/results has the

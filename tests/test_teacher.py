@@ -296,7 +296,9 @@ def test_the_preset_says_what_it_lacks_before_its_teachers_train(tmp_path, monke
         corpus = replace(CORPUS, unlabelled=[])
     monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: corpus)
     with pytest.raises(ValueError, match=f"needs {lacking}"):
-        imdb.run(imdb.Experiment(imdb.PRETRAINED, runs=tmp_path / "runs"), imdb.ALL, imdb.TEACHERS)
+        imdb.run(
+            imdb.Experiment(imdb.PRETRAINED, runs=tmp_path / "runs"), imdb.READ_ALL, imdb.TEACHERS
+        )
     assert not (tmp_path / "runs").exists()
 
 
@@ -306,5 +308,5 @@ def test_a_part_set_aside_that_teachers_do_not_is_refused_before_they_train(tmp_
         learning = replace(imdb.PRETRAINED.train, validation_fraction=fraction)
         config = replace(imdb.PRETRAINED, train=learning)
         with pytest.raises(ValueError, match=message):
-            imdb.run(imdb.Experiment(config, runs=tmp_path / "runs"), imdb.ALL, imdb.TEACHERS)
+            imdb.run(imdb.Experiment(config, runs=tmp_path / "runs"), imdb.READ_ALL, imdb.TEACHERS)
     assert not (tmp_path / "runs").exists()
