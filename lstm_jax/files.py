@@ -1,0 +1,154 @@
+"""Files that are whole or absent, and JSON that is what it claims to be.
+
+Everything the package writes for later goes through `write_bytes` or `new_folder`: it is made
+beside its final name, flushed to the disk, and renamed. A process that is killed, or a disk that is
+full, leaves the old file or none. What it reads back as JSON goes through `read_json`, which names
+the file and the field that are wrong.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+Typed = TypeVar("Typed")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, and makes the folders it is in.
+
+    Args:
+        path: where to; a file that is there is replaced.
+        content: what the file holds then.
+
+    Raises:
+        OSError: naming `path`, if it cannot be written; nothing is left beside it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = _beside(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or errno.EIO), str(path)) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    _flush_folder(path.parent)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Writes a UTF-8 file as `write_bytes` does."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON as `write_bytes` does.
+
+    Raises:
+        ValueError: if a number in it is not finite, since JSON has none that are not.
+    """
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, kind: type[Typed] | Any) -> Typed:
+    """Reads a JSON file as a type: a dataclass, a `TypedDict`, `dict[str, float]`, ...
+
+    Args:
+        path: the file.
+        kind: what pydantic checks the content against.
+
+    Raises:
+        ValueError: one line that names the file and the field, if the file is not UTF-8, not JSON,
+            or not of that type.
+        OSError: if it cannot be read.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        where = f"{path}: {field}" if field else str(path)
+        got = "" if first["type"] == "json_invalid" else f", got {_short(first['input'])}"
+        raise ValueError(f"{where}: {_one_line(first['msg'])}{got}") from error
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which gets its name when the block ends without an error.
+
+    Args:
+        path: the final name; nothing may be there.
+
+    Yields:
+        An empty folder beside it. It is deleted if the block fails.
+
+    Raises:
+        ValueError: if `path` exists.
+    """
+    if path.exists():
+        raise ValueError(f"{path}: exists already; give the name of a new folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = _beside(path)
+    partial.mkdir()
+    try:
+        yield partial
+        for file in partial.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as opened:
+                    os.fsync(opened.fileno())
+        partial.rename(path)
+        _flush_folder(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file, or of all files below a folder with their names, in hexadecimal."""
+    if path.is_dir():
+        total = hashlib.sha256()
+        for file in sorted(path.rglob("*")):
+            if file.is_file():
+                total.update(f"{file.relative_to(path).as_posix()}\0{sha256(file)}\n".encode())
+        return total.hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def finite_or_none(value: float) -> float | None:
+    """What JSON can hold of a number: itself, or None for one that could not be measured."""
+    return value if math.isfinite(value) else None
+
+
+def _beside(path: Path) -> Path:
+    """A name in the same folder that no other process uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def _flush_folder(folder: Path) -> None:
+    """Has the system keep a rename, where it can be told to."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _short(value: object) -> str:
+    text = _one_line(repr(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,92 @@
+"""Files are whole or absent, and JSON that is wrong is refused in one line."""
+
+from pathlib import Path
+
+import pytest
+from pydantic.dataclasses import dataclass
+
+from lstm_jax import files
+
+
+@dataclass(frozen=True)
+class Sizes:
+    name: str
+    examples: dict[str, int]
+
+
+def test_a_written_file_is_read_back(tmp_path: Path):
+    path = tmp_path / "new" / "sizes.json"
+    files.write_json(path, {"name": "schön", "examples": {"train": 3}})
+    assert files.read_json(path, Sizes) == Sizes("schön", {"train": 3})
+    assert [file.name for file in path.parent.iterdir()] == ["sizes.json"]
+
+
+def test_a_write_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "sizes.json"
+    files.write_text(path, "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*sizes\.json"):
+        files.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b'{"name": "a", "examples": {"train": "many"}}',
+            r"sizes\.json: examples\.train: .*'many'",
+        ),
+        (b'{"name": "a"}', r"sizes\.json: examples: Field required"),
+        (b'{"name": ', r"sizes\.json: Invalid JSON"),
+        (b"\xff\xfe", r"sizes\.json: Invalid JSON"),
+        (b"", r"sizes\.json: Invalid JSON"),
+        (b"[1, 2]", r"sizes\.json: "),
+    ],
+)
+def test_json_of_another_kind_is_refused_in_one_line(tmp_path: Path, content: bytes, message: str):
+    path = tmp_path / "sizes.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        files.read_json(path, Sizes)
+    assert "\n" not in str(caught.value)
+    assert "http" not in str(caught.value)
+
+
+def test_json_has_no_nan(tmp_path: Path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "result.json", {"auc": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_folder_appears_whole_or_not_at_all(tmp_path: Path):
+    def write_half() -> None:
+        with files.new_folder(tmp_path / "shipped") as folder:
+            (folder / "model").write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_half()
+    assert list(tmp_path.iterdir()) == []
+    with files.new_folder(tmp_path / "shipped") as folder:
+        (folder / "model").write_text("whole")
+        assert not (tmp_path / "shipped").exists()
+    assert (tmp_path / "shipped" / "model").read_text() == "whole"
+    with pytest.raises(ValueError, match="exists already"), files.new_folder(tmp_path / "shipped"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["shipped"]
+
+
+def test_a_checksum_sees_contents_and_names(tmp_path: Path):
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").write_text("2")
+    first = files.sha256(tmp_path)
+    (tmp_path / "b").rename(tmp_path / "c")
+    renamed = files.sha256(tmp_path)
+    (tmp_path / "c").write_text("3")
+    assert len({first, renamed, files.sha256(tmp_path)}) == 3
