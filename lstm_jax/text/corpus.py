@@ -63,6 +63,8 @@ class Corpus:
         taught: float32 `[len(unlabelled), classes]`, the probabilities of the classes of each of
             those texts that a teacher gave, to be learnt in the place of labels; or None.
         notice: what the user must be told before anything else, or None.
+        warnings: what looks like a mistake in the data and can be trained on all the same, a line
+            each; the command prints them.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Corpus:
     unlabelled: list[str] = field(default_factory=list)
     taught: NDArray[np.float32] | None = None
     notice: str | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         wanted = (len(self.unlabelled), len(self.class_names))
