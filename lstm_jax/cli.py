@@ -265,7 +265,7 @@ def metrics_table(result: dict) -> Table:
                 f"{result[f'{part}accuracy']:.2%}",
                 f"{result[f'{part}macro_f1']:.4f}",
                 f"{result[f'{part}loss']:.4f}",
-                f"{result[f'{part}auc']:.4f}",
+                f"{result[f'{part}auc']:.4f}" if f"{part}auc" in result else "-",
                 f"{result[f'{part}calibration_error']:.4f}",
                 f"{result[f'{part}examples']:,}",
             )

@@ -40,8 +40,18 @@ def test_probabilities_of_huge_logits_stay_finite():
     assert metrics.loss == pytest.approx(400.0)
 
 
-def test_auc_of_one_class_is_not_a_number():
-    assert np.isnan(area_under_roc(np.array([1.0, 2.0]), np.array([True, True])))
+def test_auc_of_one_class_cannot_be_measured_and_is_left_out():
+    assert area_under_roc(np.array([1.0, 2.0]), np.array([True, True])) is None
+    measured = compute_metrics(np.array([[1.0], [2.0]]), np.array([1, 1]))
+    assert measured.auc is None
+    assert "test_auc" not in measured.as_dict("test_")
+
+
+def test_auc_is_the_mean_over_the_classes_that_occur(rng):
+    logits, labels = rng.normal(size=(200, 4)), rng.integers(0, 3, 200)  # none of the fourth
+    chances = probabilities(logits)
+    aucs = [sklearn_metrics.roc_auc_score(labels == c, chances[:, c]) for c in range(3)]
+    assert compute_metrics(logits, labels).auc == pytest.approx(np.mean(aucs), abs=0.02)
 
 
 @pytest.mark.parametrize("count", [0, 3])

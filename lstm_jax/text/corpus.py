@@ -88,7 +88,11 @@ class Corpus:
 def split_validation(
     labels: Sequence[int] | NDArray[np.integer], fraction: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sets a part of the examples aside, the same share of each class.
+    """Sets a part of the examples aside: the same share of each class, one example at least.
+
+    Of a class with two examples or more, `round(fraction * count)` are set aside, but one at least
+    and never all; a class with one example stays in training. With many small classes the part is
+    larger than `fraction` of all.
 
     Args:
         labels: `[N]`, one class number for each example; >= 0.
@@ -99,7 +103,7 @@ def split_validation(
         The row numbers for training and those for validation, each ascending: together 0 to N-1.
 
     Raises:
-        ValueError: if an argument is not as described, or nothing would be left on one side.
+        ValueError: if an argument is not as described, or no class has two examples.
     """
     labels = checked_labels(labels, len(labels))
     if not 0 < fraction < 1:
@@ -110,10 +114,13 @@ def split_validation(
     aside = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         rows = generator.permutation(np.flatnonzero(labels == label))
-        aside[rows[: round(fraction * len(rows))]] = True
-    if not 0 < aside.sum() < len(labels):
+        count = min(max(round(fraction * len(rows)), 1), len(rows) - 1)
+        aside[rows[:count]] = True
+    if not aside.any():
         raise ValueError(
-            f"fraction: {fraction} of {len(labels)} examples leaves nothing on one side"
+            "a validation part needs a class with at least 2 examples, one to train on and one to"
+            f" set aside, got {len(labels)} examples of {len(np.unique(labels))} classes;"
+            " --train.validation-fraction 0 trains without one"
         )
     return np.flatnonzero(~aside), np.flatnonzero(aside)
 

@@ -168,9 +168,10 @@ def _work(
         result |= measured.as_dict("test_")
         result["test_confusion"] = measured.confusion
         for name, chosen in apart.items():
-            some = compute_metrics(logits[chosen], corpus.test.labels[chosen])
-            result[f"test_accuracy_{name}"] = some.accuracy
-            result[f"test_examples_{name}"] = some.examples
+            result[f"test_examples_{name}"] = int(chosen.sum())
+            if chosen.any():
+                some = compute_metrics(logits[chosen], corpus.test.labels[chosen])
+                result[f"test_accuracy_{name}"] = some.accuracy
         uncalibrated = compute_metrics(logits, corpus.test.labels)
         result["test_calibration_error_unscaled"] = uncalibrated.calibration_error
     return params, result

@@ -15,15 +15,20 @@ class Metrics:
     examples: int
     loss: float  # mean cross-entropy in nats
     accuracy: float  # share predicted right
-    auc: float  # area under the ROC curve; for more than two classes the mean of one against rest
+    # Area under the ROC curve; for more than two classes the mean of one against rest, over the
+    # classes that occur. None where all examples are of one class.
+    auc: float | None
     macro_f1: float  # the mean over the classes of the harmonic mean of precision and recall
     calibration_error: float  # how far confidence is from accuracy: `calibration_error`
     confusion: list[list[int]]  # examples of class row that were predicted as column
 
     def as_dict(self, prefix: str = "") -> dict[str, float]:
-        """The numbers by name, for a log line."""
-        numbers = {name: value for name, value in asdict(self).items() if name != "confusion"}
-        return {f"{prefix}{name}": value for name, value in numbers.items()}
+        """The numbers by name, for a log line; what could not be measured is left out."""
+        return {
+            f"{prefix}{name}": value
+            for name, value in asdict(self).items()
+            if name != "confusion" and value is not None
+        }
 
 
 def probabilities(logits: NDArray) -> NDArray[np.float64]:
@@ -57,6 +62,8 @@ def compute_metrics(logits: NDArray, labels: NDArray[np.integer]) -> Metrics:
         scores = {1: logits[:, 1] - logits[:, 0]}
     else:
         scores = dict(enumerate(log_probabilities.T))
+    areas = [area_under_roc(score, labels == c) for c, score in scores.items()]
+    measured = [area for area in areas if area is not None]
     classes = logits.shape[-1]
     confusion = np.zeros((classes, classes), int)
     np.add.at(confusion, (labels, logits.argmax(-1)), 1)
@@ -64,7 +71,7 @@ def compute_metrics(logits: NDArray, labels: NDArray[np.integer]) -> Metrics:
         examples=len(labels),
         loss=float(-log_probabilities[np.arange(len(labels)), labels].mean()),
         accuracy=float((logits.argmax(-1) == labels).mean()),
-        auc=float(np.mean([area_under_roc(score, labels == c) for c, score in scores.items()])),
+        auc=float(np.mean(measured)) if measured else None,
         macro_f1=macro_f1(confusion),
         calibration_error=calibration_error(np.exp(log_probabilities), labels),
         confusion=confusion.tolist(),
@@ -164,10 +171,10 @@ def _for_each_class(logits: NDArray) -> NDArray[np.float64]:
     return logits
 
 
-def area_under_roc(scores: NDArray, positive: NDArray[np.bool_]) -> float:
+def area_under_roc(scores: NDArray, positive: NDArray[np.bool_]) -> float | None:
     """The probability that a random positive example scores above a random negative one.
 
-    Ties count one half; NaN where there is no example of one of the two kinds.
+    Ties count one half; None where there is no example of one of the two kinds.
 
     Source: Mann & Whitney (1947); Hanley & McNeil (1982).
     """
@@ -175,6 +182,6 @@ def area_under_roc(scores: NDArray, positive: NDArray[np.bool_]) -> float:
 
     positives, negatives = int(positive.sum()), int((~positive).sum())
     if positives == 0 or negatives == 0:
-        return float("nan")
+        return None
     rank_sum = rankdata(scores)[positive].sum()
     return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
