@@ -1,11 +1,13 @@
 """The word tokenizer against a re-implementation of Keras's, on odd texts and on real reviews."""
 
+import json
+import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -236,3 +238,71 @@ def test_loading_says_what_is_wrong_with_the_file(tmp_path):
     unordered.save(str(tmp_path / "unordered.json"))
     with pytest.raises(ValueError, match=r"first words are \['a', '<unk>'\]"):
         WordTokenizer.load(tmp_path / "unordered.json")
+
+
+def test_a_tokenizer_saved_with_the_slow_expression_opens_and_gives_the_same_ids(tmp_path):
+    tokenizer = WordTokenizer.train(TEXTS, preset="punctuation", vocabulary_size=50)
+    content = json.loads(tokenizer.to_json())
+    slow = r"(?:<\s*/?\s*br\s*/?\s*>\s*)+"
+    for part in content["normalizer"]["normalizers"]:
+        if part.get("content") == " <br> ":
+            part["pattern"]["Regex"] = slow
+    saved = tmp_path / "tokenizer.json"
+    saved.write_text(json.dumps(content), encoding="utf-8")
+    breaks = ["a<br>b", "a< br / >\n</br><BR/>b", "é<br//>b", "é</br/>\u2028<br >é", "<br", "é< /"]
+    old = Tokenizer.from_file(str(saved))
+    assert slow in old.to_str().replace("\\\\", "\\")
+    again = WordTokenizer.load(saved)
+    assert again.to_json() == tokenizer.to_json()
+    for text in [*TEXTS, *breaks]:
+        assert again.encode_batch([text])[0].tolist() == old.encode(text).ids
+
+
+PARTS = [
+    *(
+        "<",
+        ">",
+        "/",
+        "br",
+        "<br",
+        "<br />",
+        " ",
+        "\n",
+        "\t",
+        "\u2028",
+        "'",
+        "n't",
+        "can't",
+        "\u2019",
+    ),
+    *(".", "...", "\u2026", ",", "1", "8/10", "a", "A", "é", "e\u0301", "\u0301", "\u0316\u0301"),
+    *("İ", "ǅ", "ß", "映", "🎬", "\u1100\u1161", "ﷺ", "-", "_", "\x00", "\u200b", "²", "½"),
+]
+TRAINED = {
+    preset: WordTokenizer.train(TEXTS, preset=preset, vocabulary_size=50)
+    for preset in ("keras", "punctuation")
+}
+PER_BYTE = 20e-6  # seconds of one processor; quadratic time takes 100e-6 and more at this length
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from(["keras", "punctuation"]),
+    st.lists(st.sampled_from(PARTS), max_size=3),
+    st.lists(st.sampled_from(PARTS), min_size=1, max_size=4),
+    st.lists(st.sampled_from(PARTS), max_size=3),
+)
+@example("punctuation", ["<"], [" "], [])
+@example("punctuation", ["é<br"], ["\n"], [])
+@example("punctuation", ["é", "</"], [" "], ["br"])
+@example("punctuation", [], ["<br", " "], [])
+@example("punctuation", [], ["1", "."], ["a"])
+@example("punctuation", ["é"], ["a"], ["n't"])
+@example("keras", ["é"], ["<"], [])
+def test_a_text_is_cut_in_time_proportional_to_its_length(preset, before, repeated, after):
+    tokenizer = TRAINED[preset]
+    unit = "".join(repeated)
+    text = "".join(before) + unit * (20_000 // len(unit)) + "".join(after)
+    start = time.process_time()
+    tokenizer.encode_batch([text])
+    assert time.process_time() - start < PER_BYTE * len(text.encode()), repr(text[:40])
