@@ -13,6 +13,7 @@ For inputs x_t [B, D], hidden state h [B, H] and cell state c [B, H]:
 Source: Hochreiter & Schmidhuber (1997); the forget gate is Gers, Schmidhuber & Cummins (2000).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -128,14 +129,37 @@ def lstm_gates(params: LSTMParams, state: LSTMState, inputs: StepInputs) -> LSTM
 
     Source: the module's docstring, first four equations.
     """
-    preactivations = inputs @ params.input_kernel + state.hidden @ params.recurrent_kernel
-    i, f, g, o = jnp.split(preactivations + params.bias, len(GATES), axis=-1)
+    products = inputs @ params.input_kernel + state.hidden @ params.recurrent_kernel
+    return activate_gates(products + params.bias)
+
+
+def activate_gates(preactivations: Array) -> LSTMGates:
+    """The gates: the logistic function of each preactivation, tanh for the candidate.
+
+    Args:
+        preactivations: x_t W + h_{t-1} U + b [B, 4H], in the order i, f, g, o.
+    """
+    i, f, g, o = jnp.split(preactivations, len(GATES), axis=-1)
     return LSTMGates(
         input=jax.nn.sigmoid(i),
         forget=jax.nn.sigmoid(f),
         candidate=jnp.tanh(g),
         output=jax.nn.sigmoid(o),
     )
+
+
+def update_cell(
+    cell: StepState, *, input: StepState, forget: StepState, candidate: StepState
+) -> StepState:
+    """The cell state after a step [B, H]: f ∘ c_{t-1} + i ∘ g."""
+    return forget * cell + input * candidate
+
+
+def show_cell(
+    cell: StepState, output: StepState, activation: Callable[[Array], Array] = jnp.tanh
+) -> StepState:
+    """The hidden state after a step [B, H]: o ∘ tanh(c_t)."""
+    return output * activation(cell)
 
 
 def lstm_cell(
@@ -154,6 +178,8 @@ def lstm_cell(
     Source: the module's docstring, last two equations.
     """
     gates = lstm_gates(params, state, inputs)
-    cell = gates.forget * state.cell + gates.input * gates.candidate
-    hidden = gates.output * jnp.tanh(cell)
+    cell = update_cell(
+        state.cell, input=gates.input, forget=gates.forget, candidate=gates.candidate
+    )
+    hidden = show_cell(cell, gates.output)
     return LSTMState(hidden=hidden, cell=cell), hidden

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lstm_jax.cell import GATES, LSTMState, init_lstm
+from lstm_jax.cell import GATES, LSTMState, init_lstm, show_cell, update_cell
 from lstm_jax.shapes import StepInputs, StepState
 
 Activation = Callable[[Array], Array]
@@ -224,12 +224,12 @@ class Variant:
         i = gate("input", state.cell)
         f = 1 - i if self.coupled else gate("forget", state.cell)
         g = self.candidate_activation(_clipped(by_gate["candidate"], self.clip_gates))
-        cell = _clipped(f * state.cell + i * g, self.clip_cell)
+        cell = _clipped(update_cell(state.cell, input=i, forget=f, candidate=g), self.clip_cell)
         o = gate("output", cell)
         shown = cell
         if norm is not None:
             shown = norm.cell_scale * _normalised(cell) + norm.cell_shift
-        hidden = o * self.cell_activation(shown)
+        hidden = show_cell(shown, o, self.cell_activation)
         if params.projection is not None:
             hidden = hidden @ params.projection
         return LSTMState(hidden=hidden, cell=cell), hidden

@@ -24,7 +24,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lstm_jax.cell import LSTMGates, LSTMParams, LSTMState
+from lstm_jax.cell import (
+    LSTMGates,
+    LSTMParams,
+    LSTMState,
+    activate_gates,
+    show_cell,
+    update_cell,
+)
 from lstm_jax.recurrence import valid_steps, where_valid, zero_padding
 from lstm_jax.shapes import Inputs, Lengths, Outputs
 
@@ -153,12 +160,11 @@ def _forward(
             z = _product(way, jnp.concatenate([x, state.hidden], axis=-1), kernel) + params.bias
         else:
             z = x + _product(way, state.hidden, recurrent_kernel)
-        i, f, g, o = jnp.split(z, 4, axis=-1)
-        i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
-        cell = f * state.cell + i * g
-        new_state = LSTMState(hidden=o * jnp.tanh(cell), cell=cell)
+        gates = activate_gates(z)
+        i, f, g, o = gates
+        cell = update_cell(state.cell, input=i, forget=f, candidate=g)
+        new_state = LSTMState(hidden=show_cell(cell, o), cell=cell)
         new_state = jax.tree.map(partial(where_valid, valid), new_state, state)
-        gates = LSTMGates(i, f, g, o)
         return new_state, _Saved(gates, cells_before=state.cell, hiddens=new_state.hidden)
 
     final_state, saved = jax.lax.scan(step, initial_state, (given, valid))
@@ -194,7 +200,7 @@ def _backward(
         d_state, sums = carry
         x, valid, hidden_before, d_output, (gates, cell_before, _) = of_step
         i, f, g, o = gates
-        tanh_cell = jnp.tanh(f * cell_before + i * g)
+        tanh_cell = jnp.tanh(update_cell(cell_before, input=i, forget=f, candidate=g))
         d_hidden = d_state.hidden + where_valid(valid, d_output, jnp.zeros_like(d_output))
         d_cell = d_state.cell + d_hidden * o * (1 - tanh_cell**2)
         dz = jnp.concatenate(
