@@ -52,6 +52,45 @@ def test_a_damaged_file_is_made_again(tokenizer, damage):
     assert path.read_bytes() == whole
 
 
+def test_bytes_changed_anywhere_never_change_ids(tokenizer, rng, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # hundreds of them take their time
+    expected = encode_once(tokenizer, TEXTS)
+    (path,) = files()
+    whole = path.read_bytes()
+    edges = {*range(0, 300, 2), *range(len(whole) - 250, len(whole), 2)}
+    for place in [*edges, *rng.integers(len(whole), size=100)]:
+        damaged = bytearray(whole)
+        damaged[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged)
+        assert same(encode_once(tokenizer, TEXTS), expected)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ids, ends: (ids, ends[::-1]),
+        lambda ids, ends: (ids, ends - 1),
+        lambda ids, ends: (ids, ends[1:]),
+        lambda ids, ends: (ids, np.r_[ends[1], ends[1:]]),
+        lambda ids, ends: (ids, ends.astype(float)),
+        lambda ids, ends: (ids.astype(np.int64), ends),
+        lambda ids, ends: (ids + 50, ends),
+        lambda ids, ends: (ids - 2, ends),
+        lambda ids, ends: (ids[:0], ends * 0),
+        lambda ids, ends: (ids[None], ends),
+    ],
+)
+def test_a_file_that_holds_no_ids_of_these_texts_is_made_again(tokenizer, change):
+    expected = encode_once(tokenizer, TEXTS)
+    (path,) = files()
+    whole = path.read_bytes()
+    with np.load(path) as arrays:
+        ids, ends = change(arrays["ids"], arrays["ends"])
+    np.savez(path, ids=ids, ends=ends)
+    assert same(encode_once(tokenizer, TEXTS), expected)
+    assert path.read_bytes() == whole
+
+
 def test_a_folder_that_cannot_be_made_is_done_without(tokenizer, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LSTM_JAX_CACHE", str(tmp_path / "file" / "cache"))

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_jax.files import write_bytes
 from lstm_jax.text.tokenizer import WordTokenizer
 
 # Two sets of texts, train and test, for a few seeds: 25 MB a set of IMDB.
@@ -43,10 +44,9 @@ def encode_once(tokenizer: WordTokenizer, texts: Sequence[str]) -> list[NDArray[
     if len(texts) < _WORTHWHILE:
         return tokenizer.encode_batch(texts)
     path = cache_folder() / f"{_fingerprint(tokenizer, texts)}.npz"
-    with contextlib.suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-        ids = _read(path)
-        if len(ids) == len(texts):
-            return ids
+    # Whatever a damaged file raises, of zipfile, NumPy or the system's memory: it is made again.
+    with contextlib.suppress(Exception):
+        return _read(path, len(texts), tokenizer.vocabulary_size)
     ids = tokenizer.encode_batch(texts)
     with contextlib.suppress(OSError):
         _write(path, ids)
@@ -69,24 +69,25 @@ def _fingerprint(tokenizer: WordTokenizer, texts: Sequence[str]) -> str:
     return digest.hexdigest()[:32]
 
 
-def _read(path: Path) -> list[NDArray[np.int32]]:
+def _read(path: Path, count: int, vocabulary_size: int) -> list[NDArray[np.int32]]:
+    # A zip file has a checksum of each array, which is compared when its last byte is read.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         ids, ends = arrays["ids"], arrays["ends"]
-    if ids.dtype != np.int32 or ids.ndim != 1 or ends[-1] != len(ids):
-        raise ValueError(f"{path} does not hold token ids")
+    if ids.dtype != np.int32 or ids.ndim != 1 or ends.dtype != np.int64 or ends.shape != (count,):
+        raise ValueError(f"{path}: must hold the ids of {count} texts")
+    lengths = np.diff(ends, prepend=0)
+    if lengths.min() < 1 or ends[-1] != len(ids):
+        raise ValueError(f"{path}: ends must ascend to {len(ids)}")
+    if ids.min() < 0 or ids.max() >= vocabulary_size:
+        raise ValueError(f"{path}: ids must be in [0, {vocabulary_size})")
     os.utime(path)  # the files used last are kept
     return np.split(ids, ends[:-1])
 
 
 def _write(path: Path, ids: list[NDArray[np.int32]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        with unfinished.open("wb") as file:
-            np.savez(file, ids=np.concatenate(ids), ends=np.cumsum([len(row) for row in ids]))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    content = io.BytesIO()
+    np.savez(content, ids=np.concatenate(ids), ends=np.cumsum([len(row) for row in ids]))
+    write_bytes(path, content.getvalue())
     by_age = sorted(path.parent.glob("*.npz"), key=lambda file: file.stat().st_mtime)
     for old in by_age[:-_FILES]:
         old.unlink(missing_ok=True)

@@ -9,21 +9,19 @@ Source: Maas et al. 2011, "Learning Word Vectors for Sentiment Analysis", ACL.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import logging
 import os
 import re
-import tarfile
 import threading
 import urllib.request
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from lstm_jax.text.archive import read_members
 from lstm_jax.text.corpus import Corpus, Examples
 
 CLASS_NAMES = ("negative", "positive")
@@ -47,6 +45,8 @@ _SPLITS: dict[Place, str] = {
     ("train", "unsup"): "unsupervised",
 }
 _READ_AT_ONCE = 5000
+# The longest review has 14 kB, and all 100,000 have 132 MB.
+_REVIEW_BYTES, _ALL_BYTES = 1 << 20, 1 << 28
 
 _logger = logging.getLogger(__name__)
 
@@ -182,8 +182,15 @@ def ordered_splits(path: str | Path, *, unlabelled: bool) -> dict[str, list[Revi
     read = _folder_reviews if path.is_dir() else _archive_reviews
     splits: dict[str, list[Review]] = {"train": [], "test": [], "unsupervised": []}
     found = dict.fromkeys(wanted, 0)
+    names, total = set(), 0
     for name, place, content in read(path, wanted):
         found[place] += 1
+        total += len(content)
+        if total > _ALL_BYTES:
+            raise ValueError(f"{path}: must have at most {_ALL_BYTES:,} bytes of reviews, got more")
+        if name in names:
+            raise ValueError(f"{path}: {name} is in it twice")
+        names.add(name)
         try:
             # Stripped as bytes, as TFDS does: str.strip() takes more than ASCII's white space.
             text = content.strip().decode()
@@ -234,22 +241,11 @@ def why_unreachable(url: str, seconds: float) -> str | None:
 def _archive_reviews(path: Path, wanted: Sequence[Place]) -> Iterator[tuple[str, Place, bytes]]:
     """The reviews of a tar.gz that are in the wanted places, in the order of the archive."""
     try:
-        # tarfile takes a truncated stream for its end; gzip does not, if read to the last byte.
-        with gzip.open(path) as stream:
-            with tarfile.open(fileobj=stream, mode="r|") as archive:
-                for member in archive:
-                    match = _MEMBER.fullmatch(member.name)
-                    if match and member.isfile() and match.groups()[1:] in wanted:
-                        file = archive.extractfile(member)
-                        assert file is not None  # it is for links and folders only
-                        yield match[1], (match[2], match[3]), file.read()
-            while stream.read(1 << 20):
-                pass
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise ValueError(
-            f"{path}: truncated, damaged or not a tar.gz archive: {error}; download it again from"
-            f" {ARCHIVE_URL}"
-        ) from error
+        for match, content in read_members(path, _MEMBER, _REVIEW_BYTES):
+            if match.groups()[1:] in wanted:
+                yield match[1], (match[2], match[3]), content
+    except ValueError as error:
+        raise ValueError(f"{error}; download it again from {ARCHIVE_URL}") from error
 
 
 def _folder_reviews(path: Path, wanted: Sequence[Place]) -> Iterator[tuple[str, Place, bytes]]:
@@ -258,8 +254,12 @@ def _folder_reviews(path: Path, wanted: Sequence[Place]) -> Iterator[tuple[str, 
     for place in wanted:
         for file in root.joinpath(*place).glob("*.txt"):
             name = f"aclImdb/{place[0]}/{place[1]}/{file.name}"
-            if _MEMBER.fullmatch(name):
-                yield name, place, file.read_bytes()
+            if _MEMBER.fullmatch(name) and file.is_file():
+                with file.open("rb") as opened:
+                    content = opened.read(_REVIEW_BYTES + 1)
+                if len(content) > _REVIEW_BYTES:
+                    raise ValueError(f"{file}: must have at most {_REVIEW_BYTES:,} bytes, got more")
+                yield name, place, content
 
 
 def _tfds_order(split: str) -> Callable[[Review], bytes]:
