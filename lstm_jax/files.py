@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 Typed = TypeVar("Typed")
+
+CHECKSUMS = "files.sha256"
+PARTIAL = re.compile(r"\.(?P<name>.*)\.(?P<process>\d+)\.partial", re.DOTALL)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -88,15 +92,18 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, which gets its name when the block ends without an error.
 
     Args:
-        path: the final name; nothing may be there.
+        path: the final name; nothing but an empty folder may be there.
 
     Yields:
-        An empty folder beside it. It is deleted if the block fails.
+        An empty folder beside it. It is deleted if the block fails; if the process is killed, by
+        the next that makes a folder of this name.
 
     Raises:
-        ValueError: if `path` exists.
+        ValueError: if there is something at `path`.
+        OSError: if the folder cannot be made, or what the block raises of this kind; in place of
+            the folder's own name there stands `path`.
     """
-    if path.exists():
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise ValueError(f"{path}: exists already; give the name of a new folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path)
@@ -109,17 +116,70 @@ def new_folder(path: Path) -> Iterator[Path]:
                     os.fsync(opened.fileno())
         partial.rename(path)
         _flush_folder(path.parent)
+    except OSError as error:
+        if str(error.filename).startswith(str(partial)):  # the user knows the final name
+            error.filename = f"{path}{str(error.filename).removeprefix(str(partial))}"
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Deletes a folder; a process that is killed leaves it whole or leaves none of that name."""
+    partial = _beside(path)
+    path.rename(partial)
+    shutil.rmtree(partial)
+
+
+def remove_abandoned(folder: Path, name: str | None = None) -> None:
+    """Deletes what processes that are gone had begun to write in a folder.
+
+    Args:
+        folder: where to look; what this process itself writes there at that moment goes too.
+        name: only what was to get this name; None for all.
+    """
+    for path in folder.iterdir():
+        begun = PARTIAL.fullmatch(path.name)
+        if begun is None or (name is not None and begun["name"] != _short_name(name)):
+            continue
+        if int(begun["process"]) != os.getpid() and _runs(int(begun["process"])):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def write_checksums(folder: Path) -> None:
+    """Writes `files.sha256`: the checksum of every file below a folder, as `sha256sum` does."""
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in _files_below(folder)]
+    write_text(folder / CHECKSUMS, "".join(lines))
+
+
+def verify_checksums(folder: Path) -> None:
+    """Compares the files below a folder with what `write_checksums` wrote.
+
+    Raises:
+        ValueError: naming a file, if it is missing, new, or not as it was.
+    """
+    path = folder / CHECKSUMS
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    expected = {line[66:]: line[:64] for line in lines}
+    for name in sorted({*expected, *_files_below(folder)}):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder / name}: no such file, but {CHECKSUMS} lists it")
+        if expected.get(name) != sha256(folder / name):
+            raise ValueError(f"{folder / name}: its checksum is not the one in {CHECKSUMS}")
 
 
 def sha256(path: Path) -> str:
     """The checksum of a file, or of all files below a folder with their names, in hexadecimal."""
     if path.is_dir():
         total = hashlib.sha256()
-        for file in sorted(path.rglob("*")):
-            if file.is_file():
-                total.update(f"{file.relative_to(path).as_posix()}\0{sha256(file)}\n".encode())
+        for name in _files_below(path):
+            total.update(f"{name}\0{sha256(path / name)}\n".encode())
         return total.hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -131,8 +191,31 @@ def finite_or_none(value: float) -> float | None:
 
 
 def _beside(path: Path) -> Path:
-    """A name in the same folder that no other process uses."""
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """A name in the same folder that nothing has and no other process uses."""
+    remove_abandoned(path.parent, path.name)
+    return path.with_name(f".{_short_name(path.name)}.{os.getpid()}.partial")
+
+
+def _short_name(name: str) -> str:
+    """As much of a name as leaves room for more: a file system takes 255 bytes."""
+    return name[:50]
+
+
+def _runs(process: int) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _files_below(folder: Path) -> list[str]:
+    """The files below a folder by their paths in it, sorted; not `files.sha256` of its own."""
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return sorted(path.as_posix() for path in paths if path != Path(CHECKSUMS))
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,5 +1,8 @@
 """Files are whole or absent, and JSON that is wrong is refused in one line."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +93,63 @@ def test_a_checksum_sees_contents_and_names(tmp_path: Path):
     renamed = files.sha256(tmp_path)
     (tmp_path / "c").write_text("3")
     assert len({first, renamed, files.sha256(tmp_path)}) == 3
+
+
+def test_a_new_folder_takes_the_place_of_an_empty_one(tmp_path: Path):
+    (tmp_path / "shipped").mkdir()
+    with files.new_folder(tmp_path / "shipped") as folder:
+        (folder / "model").write_text("whole")
+    assert (tmp_path / "shipped" / "model").read_text() == "whole"
+
+
+@pytest.mark.parametrize("name", ["run[1]", "x" * 250, "映" * 80, "a\nb"], ids=ascii)
+def test_what_a_killed_process_had_begun_is_gone_when_the_name_is_written_again(
+    tmp_path: Path, name: str
+):
+    living = os.getppid()
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    for number in (process.pid, os.getpid(), living):
+        (tmp_path / f".{name[:50]}.{number}.partial").mkdir()
+        (tmp_path / f".other.{number}.partial").write_text("half")
+    files.write_text(tmp_path / name, "whole")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        name,
+        f".{name[:50]}.{living}.partial",
+        *(f".other.{number}.partial" for number in (process.pid, os.getpid(), living)),
+    }
+    files.remove_abandoned(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        name,
+        f".{name[:50]}.{living}.partial",
+        f".other.{living}.partial",
+    }
+
+
+def test_an_error_names_the_folder_and_not_what_it_is_called_meanwhile(tmp_path: Path):
+    with (
+        pytest.raises(FileNotFoundError, match=r"directory: '.*/shipped/missing/model'$"),
+        files.new_folder(tmp_path / "shipped") as folder,
+    ):
+        (folder / "missing" / "model").write_text("")
+
+
+def test_checksums_name_the_file_that_changed(tmp_path: Path):
+    (tmp_path / "below").mkdir()
+    for name in ("a", "below/b"):
+        (tmp_path / name).write_text(name)
+    files.write_checksums(tmp_path)
+    files.verify_checksums(tmp_path)
+    assert (tmp_path / "files.sha256").read_text().splitlines()[0] == (
+        "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb  a"
+    )
+    (tmp_path / "below/b").write_text("c")
+    with pytest.raises(ValueError, match=r"below/b: its checksum is not the one in files.sha256$"):
+        files.verify_checksums(tmp_path)
+    (tmp_path / "below/b").unlink()
+    with pytest.raises(ValueError, match=r"below/b: no such file, but files.sha256 lists it$"):
+        files.verify_checksums(tmp_path)
+    (tmp_path / "below/b").write_text("below/b")
+    (tmp_path / "new").write_text("")
+    with pytest.raises(ValueError, match=r"new: its checksum is not the one in files.sha256$"):
+        files.verify_checksums(tmp_path)

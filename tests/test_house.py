@@ -25,6 +25,7 @@ FLOORS = [
     *("train.batching",),
     *("train.metrics", "train.adversarial", "train.objective", "train.step", "train.prediction"),
     *(
+        "train.arrays",
         "train.checkpoints",
         "train.report",
         "train.fit",

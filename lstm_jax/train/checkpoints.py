@@ -1,16 +1,36 @@
-"""Checkpoints with Orbax: the whole state of training, and the weights that it ends with."""
+"""What a run keeps of its arrays: checkpoints, and the weights that it ends with.
+
+A checkpoint is a folder that is called after its step: `state/`, all arrays of training;
+`progress.json`, the rest; and `files.sha256`, by which damage is seen.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple
 
 import jax
-import orbax.checkpoint as ocp
 
 from lstm_jax.classifier import ENCODER
+from lstm_jax.files import (
+    new_folder,
+    read_json,
+    remove_abandoned,
+    remove_folder,
+    verify_checksums,
+    write_checksums,
+    write_json,
+)
 from lstm_jax.shapes import Params
+from lstm_jax.train.arrays import literal_path, read_arrays, read_part, write_arrays
 from lstm_jax.train.step import TrainState
+
+
+class Restored(NamedTuple):
+    """What a checkpoint held, and why newer ones were not taken, a line each."""
+
+    state: TrainState
+    progress: dict[str, Any]
+    skipped: tuple[str, ...]
 
 
 class Checkpoints:
@@ -20,68 +40,99 @@ class Checkpoints:
         """Opens a folder, which is made where there is none.
 
         Args:
-            folder: where they are.
+            folder: where they are; one process at a time writes there.
             keep: how many are kept.
+
+        Raises:
+            OSError: if nothing can be written there.
+            ValueError: if arrays cannot be written to such a path.
         """
-        # Written in the foreground: what is saved then is exactly what the step left.
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
-        )
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._manager.close()
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(folder)
+        with literal_path(folder):  # where it fails, it fails before training
+            self._folder, self._keep = folder, keep
 
     @property
-    def latest_step(self) -> int | None:
-        """The step of the newest checkpoint, or None."""
-        return self._manager.latest_step()
+    def steps(self) -> list[int]:
+        """The steps that there are checkpoints of, the newest first."""
+        names = [path.name for path in self._folder.iterdir()]
+        return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
     def save(self, state: TrainState, progress: dict[str, Any]) -> None:
-        """Writes a checkpoint.
+        """Writes a checkpoint, and deletes those that are too many or of later steps.
 
         Args:
             state: the arrays.
             progress: what is not an array, such as the position in the data; JSON.
-        """
-        items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress)
-        )
-        self._manager.save(int(state.step), args=items)
 
-    def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """Reads the newest checkpoint into the shapes, types and devices of `like`."""
-        items = ocp.args.Composite(
-            state=ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, like)),
-            progress=ocp.args.JsonRestore(),
+        Raises:
+            OSError: naming the file or folder that cannot be written; no checkpoint is lost.
+        """
+        step = int(state.step)
+        path = self._folder / str(step)
+        if path.exists():  # one that is damaged, since training went on from an earlier one
+            remove_folder(path)
+        with new_folder(path) as partial:
+            (partial / "state").mkdir()
+            write_arrays(partial / "state", state)
+            write_json(partial / "progress.json", progress)
+            write_checksums(partial)
+        later = [each for each in self.steps if each > step]
+        for each in later + self.steps[len(later) + self._keep :]:
+            remove_folder(self._folder / str(each))
+
+    def restore(self, like: TrainState) -> Restored | None:
+        """Reads the newest whole checkpoint into the shapes, types and devices of `like`.
+
+        Returns:
+            What it holds; None if there are no checkpoints.
+
+        Raises:
+            ValueError: if all are damaged, or the newest whole one is of another model.
+        """
+        skipped: list[str] = []
+        for step in self.steps:
+            path = self._folder / str(step)
+            try:
+                verify_checksums(path)
+            except ValueError as error:
+                skipped.append(str(error))
+                continue
+            state = read_arrays(path / "state", like)
+            state = jax.device_put(state, jax.tree.map(lambda array: array.sharding, like))
+            progress = read_json(path / "progress.json", dict[str, Any])
+            return Restored(state, progress, tuple(skipped))
+        if not skipped:
+            return None
+        raise ValueError(
+            f"{self._folder}: no checkpoint is whole ({'; '.join(skipped)}); delete it to begin "
+            "the run again"
         )
-        restored = self._manager.restore(self.latest_step, args=items)
-        return restored["state"], restored["progress"]
 
 
 def save_weights(folder: Path, params: Params) -> None:
-    """Writes parameters; what was there is replaced once they are complete."""
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder.absolute(), params, force=True)
+    """Writes parameters; what was there is deleted before.
+
+    Raises:
+        OSError: naming the folder, if its files cannot be written or do not hold the parameters.
+    """
+    if folder.exists():
+        remove_folder(folder)
+    with new_folder(folder) as partial:
+        write_arrays(partial, params)
 
 
 def load_weights(folder: Path, init: Callable[[], Params]) -> Params:
-    """Reads parameters that `save_weights` wrote.
+    """Reads parameters that `save_weights` wrote, as NumPy arrays.
 
     Args:
         folder: where they are.
         init: makes parameters of the same shapes; it is only traced.
+
+    Raises:
+        ValueError: naming the folder, if its files are damaged or hold other parameters.
     """
-    with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(folder.absolute(), jax.eval_shape(init))
+    return read_arrays(folder, jax.eval_shape(init))
 
 
 def load_encoder(folder: Path) -> Params:
@@ -89,7 +140,11 @@ def load_encoder(folder: Path) -> Params:
 
     Args:
         folder: where `save_weights` wrote the parameters of a classifier or of what was pretrained.
+
+    Returns:
+        The parameters, NumPy arrays.
+
+    Raises:
+        ValueError: naming the folder, if its files are damaged or hold no encoder.
     """
-    with ocp.StandardCheckpointer() as checkpointer:
-        params = checkpointer.restore(folder.absolute())
-    return {name: params[name] for name in ENCODER}
+    return read_part(folder, ENCODER)

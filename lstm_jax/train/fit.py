@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from rich.console import Console
+from rich.text import Text
 
 from lstm_jax.shapes import Params
 from lstm_jax.text import BatchIterator
@@ -68,6 +69,8 @@ def fit(
 
     Raises:
         FloatingPointError: if the loss is not finite.
+        OSError: if a checkpoint cannot be written.
+        ValueError: if there are checkpoints, and all are damaged.
     """
     steps = config.epochs * batches.batches_per_epoch
     state = init_state(
@@ -80,50 +83,53 @@ def fit(
     )
     state = jax.device_put(state, placement.replicated)
     best: dict[str, Any] = {}
-    with Checkpoints(folder.checkpoints, config.keep_checkpoints) as checkpoints:
-        if checkpoints.latest_step is None:
-            console.print(parameter_table(state.params))
-        else:
-            state, progress = checkpoints.restore(state)
-            batches.set_state(progress["batches"])
-            clock.set(progress["seconds"])
-            best = progress["best"]
-            console.print(f"resumed after step {int(state.step)} of {steps}")
-        step = int(state.step)
-        with Report(folder.path, console, step=step, steps=steps) as report:
-            began, began_at = clock.seconds(), step
-            while step < steps:
-                batch = jax.device_put(next(batches), placement.by_row)
-                state, of_step = train_step(objective, optimizer, config.ema_decay, state, batch)
-                step += 1
-                if step % config.log_every == 0:
-                    report.training(step, **_finite(of_step, step, folder))
-                epoch, rest = divmod(step, batches.batches_per_epoch)
-                if rest == 0:
-                    record = {"step": step, "epoch": epoch, **_train_metrics(state)}
-                    examples = (step - began_at) * config.batch_size
-                    record["examples_per_second"] = examples / (clock.seconds() - began)
-                    if measure is not None:
-                        measured = {
-                            f"validation_{name}": value
-                            for name, value in measure(state.evaluated).items()
-                        }
-                        record |= measured
-                        if not best or measured["validation_loss"] < best["validation_loss"]:
-                            best = {"best_step": step, **measured}
-                            kept = jax.tree.map(jnp.copy, state.evaluated)
-                            state = state._replace(best=kept)
-                    report.epoch(record | {"seconds": clock.seconds()})
-                    totals = jax.device_put(zero_totals(), placement.replicated)
-                    state = state._replace(totals=totals)
-                    began, began_at = clock.seconds(), step
-                if rest == 0 or step % config.checkpoint_every == 0:
-                    progress = {
-                        "batches": batches.get_state(),
-                        "seconds": clock.seconds(),
-                        "best": best,
+    checkpoints = Checkpoints(folder.checkpoints, config.keep_checkpoints)
+    restored = checkpoints.restore(state)
+    if restored is None:
+        console.print(parameter_table(state.params))
+    else:
+        state, progress = restored.state, restored.progress
+        for why in restored.skipped:
+            console.print(Text(f"skipped a damaged checkpoint: {why}", style="bold yellow"))
+        batches.set_state(progress["batches"])
+        clock.set(progress["seconds"])
+        best = progress["best"]
+        console.print(f"resumed after step {int(state.step)} of {steps}")
+    step = int(state.step)
+    with Report(folder.path, console, step=step, steps=steps) as report:
+        began, began_at = clock.seconds(), step
+        while step < steps:
+            batch = jax.device_put(next(batches), placement.by_row)
+            state, of_step = train_step(objective, optimizer, config.ema_decay, state, batch)
+            step += 1
+            if step % config.log_every == 0:
+                report.training(step, **_finite(of_step, step, folder))
+            epoch, rest = divmod(step, batches.batches_per_epoch)
+            if rest == 0:
+                record = {"step": step, "epoch": epoch, **_train_metrics(state)}
+                examples = (step - began_at) * config.batch_size
+                record["examples_per_second"] = examples / (clock.seconds() - began)
+                if measure is not None:
+                    measured = {
+                        f"validation_{name}": value
+                        for name, value in measure(state.evaluated).items()
                     }
-                    checkpoints.save(state, progress)
+                    record |= measured
+                    if not best or measured["validation_loss"] < best["validation_loss"]:
+                        best = {"best_step": step, **measured}
+                        kept = jax.tree.map(jnp.copy, state.evaluated)
+                        state = state._replace(best=kept)
+                report.epoch(record | {"seconds": clock.seconds()})
+                totals = jax.device_put(zero_totals(), placement.replicated)
+                state = state._replace(totals=totals)
+                began, began_at = clock.seconds(), step
+            if rest == 0 or step % config.checkpoint_every == 0:
+                progress = {
+                    "batches": batches.get_state(),
+                    "seconds": clock.seconds(),
+                    "best": best,
+                }
+                checkpoints.save(state, progress)
     batches.close()
     return state.evaluated if state.best is None else state.best, {"steps": steps, **best}
 
