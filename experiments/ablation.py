@@ -11,18 +11,20 @@ docs/imdb.md says what came of it.
 
 import re
 import statistics
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from experiments.imdb import BILSTM, FINETUNED
+from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command
+from lstm_jax.command_line import call
 from lstm_jax.machine import provenance
 from lstm_jax.text import Corpus, Examples
 from lstm_jax.text.imdb import CLASS_NAMES, ordered_splits
@@ -56,13 +58,13 @@ VARIANTS = (
 )
 
 
-@dataclass(frozen=True)
+@checked
 class Study:
     """On what, and where the results go."""
 
-    archive: Positional[Path]
+    archive: Annotated[Positional[Path], arg(metavar="ARCHIVE")]
     """aclImdb_v1.tar.gz, or the folder it unpacks to."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Seed, ...] = (0,)
     """A run of every variant for each of these."""
     runs: Path = Path("runs/ablation")
     """The folder of the runs; finished ones are not run again."""
@@ -99,8 +101,13 @@ def run_seeds(
 
 
 def main() -> None:
+    """Runs what the command line asks for."""
+    call(run, sys.argv[1:], typed="python -m experiments.ablation", description=__doc__)
+
+
+def run(study: Annotated[Study, arg(name="")]) -> None:
     """Runs what is missing, and prints a row for each variant."""
-    study, console = tyro.cli(Study, description=__doc__), Console()
+    console = Console()
     command = command_line("experiments.ablation")
     about, corpus = provenance(command), held_out_films(study.archive)
     table = Table("", "accuracy", "loss", "minutes", title=corpus.name)

@@ -9,17 +9,21 @@ docs/classes.md says what came of it.
 """
 
 import csv
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.table import Table
+from tyro.conf import arg
 
 from experiments.ablation import run_seeds
 from experiments.imdb import BILSTM
+from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command
+from lstm_jax.command_line import call
 from lstm_jax.machine import provenance
 from lstm_jax.text import Examples, load_corpus
 from lstm_jax.train.folder import write_json
@@ -37,11 +41,11 @@ VARIANTS = {
 RECORDED = ("accuracy", "macro_f1", "loss", "calibration_error", "calibration_error_unscaled")
 
 
-@dataclass(frozen=True)
+@checked
 class Study:
     """Where the files and the results go."""
 
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[Seed, ...] = (0, 1, 2)
     """A run of every variant for each of these."""
     runs: Path = Path("runs/five_classes")
     """The folder of the two CSV files and of the runs; finished ones are not run again."""
@@ -50,8 +54,13 @@ class Study:
 
 
 def main() -> None:
+    """Runs what the command line asks for."""
+    call(run, sys.argv[1:], typed="python -m experiments.five_classes", description=__doc__)
+
+
+def run(study: Annotated[Study, arg(name="")]) -> None:
     """Writes the files, runs what is missing, and prints a row for each variant."""
-    study, console = tyro.cli(Study, description=__doc__), Console()
+    console = Console()
     command = command_line("experiments.five_classes")
     about, made = provenance(command), load_corpus("builtin5")
     assert made.test is not None

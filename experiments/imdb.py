@@ -13,19 +13,20 @@ kept, with command, machine, versions and date.
 
 import statistics
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import tyro
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from tyro.conf import arg
 
+from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command
+from lstm_jax.command_line import call
 from lstm_jax.machine import provenance
 from lstm_jax.run import load
 from lstm_jax.teacher import check_parts, check_teachable, teach
@@ -220,7 +221,7 @@ RECORDED = {
 }
 
 
-@dataclass(frozen=True)
+@checked
 class Experiment:
     """What to run, on what, and where it goes."""
 
@@ -228,7 +229,7 @@ class Experiment:
     data: str = "auto"
     """imdb, builtin, the path of a local aclImdb archive or folder, or auto: imdb if it can be had,
     else the built-in corpus."""
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[Seed, ...] = ()
     """Several seeds, one run after the other, in place of --seed."""
     runs: Path = Path("runs")
     """The folder in which each run gets a folder of its own."""
@@ -245,12 +246,25 @@ def main() -> None:
         arguments = ["bilstm", *arguments]
     name = arguments[0]
     if name not in (*PRESETS, "-h", "--help"):
-        raise ValueError(f"preset must be one of {tuple(PRESETS)}, got {name!r}")
-    choices = {
-        name: (preset.description, Experiment(preset.config)) for name, preset in PRESETS.items()
-    }
-    chosen = tyro.extras.overridable_config_cli(choices, args=arguments, prog="experiments.imdb")
-    run(chosen, PRESETS[name].reading, PRESETS[name].teachers)
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
+    call(
+        {name: _command(preset) for name, preset in PRESETS.items()},
+        arguments,
+        typed="python -m experiments.imdb",
+        description=__doc__,
+    )
+
+
+def _command(preset: Preset) -> Callable[..., None]:
+    """The function that runs a preset, with the preset's settings where no others are given."""
+
+    def command(
+        experiment: Annotated[Experiment, arg(name="")] = Experiment(preset.config),  # noqa: B008 - frozen
+    ) -> None:
+        run(experiment, preset.reading, preset.teachers)
+
+    command.__doc__ = preset.description
+    return command
 
 
 def run(

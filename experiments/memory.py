@@ -11,9 +11,10 @@ is done differently.
 
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -22,7 +23,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
 from jax import Array
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
@@ -33,24 +33,26 @@ from tyro.conf import Positional, arg
 from experiments.memory_tasks import TASKS, Goal, Sequences, Task, prepare
 from lstm_jax import LSTMParams, init_lstm, lstm
 from lstm_jax.cell import GATES
+from lstm_jax.checked import Positive, Seed, Size, checked
 from lstm_jax.cli import command_line, run_command
+from lstm_jax.command_line import call
 from lstm_jax.machine import provenance
 from lstm_jax.train.folder import write_json
 
 WINDOW = 2_000  # the most recent training sequences, which the criteria look at
 
 
-@dataclass(frozen=True)
+@checked
 class Settings:
     """How it is learnt, the same for every task; chosen on seeds from 100 on."""
 
-    hidden_size: int = 64
-    batch_size: int = 4
-    learning_rate: float = 0.02
+    hidden_size: Size = 64
+    batch_size: Size = 4
+    learning_rate: Positive = 0.02
     """Adam's at the first step."""
-    halved_after: int = 1_000
+    halved_after: Size = 1_000
     """The steps after which it is half that, a third after twice as many, and so on."""
-    clip_norm: float = 0.1
+    clip_norm: Positive = 0.1
     """The most that a gradient's norm may be."""
     forget_bias: float | None = None
     """What forget gates start with. None: gates start out for memories as long as the task's."""
@@ -231,15 +233,15 @@ def _rounded(number: Any) -> float | None:
     return None if np.isnan(number) else float(f"{number:.3g}")
 
 
-@dataclass(frozen=True)
+@checked
 class Study:
     """What to run, and where the results go."""
 
-    task: Positional[str]
+    task: Annotated[Positional[str], arg(metavar="TASK")]
     """One of the tasks, or all."""
     settings: Annotated[Settings, arg(name="")] = Settings()
     """How it is learnt."""
-    seeds: tuple[int, ...] = tuple(range(10))
+    seeds: tuple[Seed, ...] = tuple(range(10))
     """A network for each of these."""
     record: Path | None = None
     """Write what came out, and how it was made, into this JSON file, after each network."""
@@ -249,20 +251,18 @@ class Study:
 
 def main() -> None:
     """Trains what is asked for, and prints it beside the paper's figures."""
-    run(tyro.cli(Study, description=__doc__, prog="experiments.memory"))
+    call(run, sys.argv[1:], typed="python -m experiments.memory", description=__doc__)
 
 
-def run(study: Study) -> None:
+def run(study: Annotated[Study, arg(name="")]) -> None:
     """Trains a network for each task and seed, but those that the record has already.
 
     Raises:
-        ValueError: if there is no such task, a batch has no sequences, or the record to go on
-            with was made with other settings.
+        ValueError: if there is no such task, or the record to go on with was made with other
+            settings.
     """
     if study.task not in (*TASKS, "all"):
-        raise ValueError(f"task must be one of {(*TASKS, 'all')}, got {study.task!r}")
-    if study.settings.batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {study.settings.batch_size}")
+        raise ValueError(f"task must be one of {', '.join(TASKS)} or all, got {study.task!r}")
     about, console = provenance(command_line("experiments.memory")), Console()
     settings, found = asdict(study.settings), {}
     if study.resume and study.record and study.record.exists():

@@ -10,20 +10,23 @@ norm lies above the median one. docs/article.md says what came of it. The test r
 
 import json
 import statistics
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
-import tyro
 from rich.console import Console
 from rich.table import Table
+from tyro.conf import arg
 
 from experiments.imdb import ARTICLE
 from lstm_jax import LSTMParams, init_lstm, layers
+from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command
+from lstm_jax.command_line import call
 from lstm_jax.machine import environment
 from lstm_jax.text import load_corpus
 from lstm_jax.train.config import Config
@@ -61,11 +64,11 @@ VARIANTS: dict[str, tuple[Config, Callable[..., LSTMParams]]] = {
 }
 
 
-@dataclass(frozen=True)
+@checked
 class Study:
     """Which seeds, and where the results go."""
 
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[Seed, ...] = (0, 1, 2)
     """A run of every variant for each of these."""
     data: str = "imdb"
     """imdb, or another corpus to try the program on."""
@@ -101,8 +104,13 @@ def measure(folder: Path, batch_size: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Runs what the command line asks for."""
+    call(run, sys.argv[1:], typed="python -m experiments.stability", description=__doc__)
+
+
+def run(study: Annotated[Study, arg(name="")]) -> None:
     """Runs what is missing, and prints a row for each variant."""
-    study, console = tyro.cli(Study, description=__doc__), Console()
+    console = Console()
     corpus = replace(load_corpus(study.data), test=None)
     results: dict[str, list[dict[str, Any]]] = {}
     for name, (config, init) in VARIANTS.items():

@@ -1,12 +1,11 @@
 """The text classifier: tokens -> embeddings -> encodings -> features -> logits."""
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Literal
 
 import flax.linen as nn
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
 
+from lstm_jax.checked import Positive, Probability, Size, checked
 from lstm_jax.kernels import fastest_precision
 from lstm_jax.layers import (
     Direction,
@@ -22,22 +21,17 @@ from lstm_jax.pooling import Pool, Pooling
 from lstm_jax.shapes import Embeddings, Features, Lengths, Logits, Tokens
 from lstm_jax.text import Phrases
 
-# Configurations check themselves when they are made and know no field that is not theirs.
-STRICT = ConfigDict(extra="forbid")
-Size = Annotated[int, Field(ge=1)]
-Probability = Annotated[float, Field(ge=0, lt=1)]
-
 # The parts of a classifier that turn tokens into encodings; what is pretrained has them too.
 ENCODER = ("embedding", "stack")
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class ModelConfig:
     """The classifier's architecture; sizes that the data decides are not in it."""
 
     embedding_size: Size = 100
     """E, features of one token's vector."""
-    embedding_scale: float = 0.05
+    embedding_scale: Positive = 0.05
     """Initial vectors are uniform between minus and plus this."""
     hidden_size: Size = 100
     """H, hidden units of each direction."""

@@ -3,19 +3,19 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional, arg
 
 import lstm_jax.run
+from lstm_jax.command_line import call, explain
 from lstm_jax.machine import keep_memory
 from lstm_jax.teacher import teach
 from lstm_jax.text import load_corpus
@@ -26,8 +26,8 @@ from lstm_jax.train.pretraining import pretrain as pretrain_run
 
 
 def train(
-    data: Positional[str],
-    run: Positional[Path],
+    data: Annotated[Positional[str], arg(metavar="DATA")],
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
     config: Annotated[Config, arg(name="")] = Config(name="own"),  # noqa: B008 - frozen
     test: Path | None = None,
@@ -66,7 +66,7 @@ def train(
         unlabelled=config.train.unlabelled > 0,
     )
     if teacher and config.train.unlabelled == 0:
-        raise ValueError("--teacher has something to say of --train.unlabelled texts, and it is 0")
+        raise ValueError("train.unlabelled must be above 0 with --teacher, got 0")
     if unlabelled is not None:
         corpus = replace(corpus, unlabelled=_texts(unlabelled, text_column, label_column))
     if corpus.notice:
@@ -93,8 +93,8 @@ def train(
 
 
 def pretrain(
-    texts: Positional[str],
-    run: Positional[Path],
+    texts: Annotated[Positional[str], arg(metavar="TEXTS")],
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
     config: Annotated[Config, arg(name="")] = Config(name="pretrained"),  # noqa: B008 - frozen
     text_column: str = "text",
@@ -136,8 +136,8 @@ def pretrain(
 
 
 def evaluate(
-    run: Positional[Path],
-    data: Positional[str],
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    data: Annotated[Positional[str], arg(metavar="DATA")],
     /,
     text_column: str = "text",
     label_column: str = "label",
@@ -167,8 +167,8 @@ def evaluate(
 
 
 def predict(
-    run: Positional[Path],
-    texts: Positional[tuple[str, ...]] = (),
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    texts: Annotated[Positional[tuple[str, ...]], arg(metavar="TEXTS")] = (),
     /,
     file: Annotated[Path | None, arg(aliases=["-f"])] = None,
     json_lines: Annotated[bool, arg(name="json")] = False,
@@ -204,8 +204,8 @@ def predict(
 
 
 def export(
-    run: Positional[Path],
-    out: Positional[Path],
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    out: Annotated[Positional[Path], arg(metavar="OUT")],
     /,
     format: Literal["onnx", "stablehlo"] = "onnx",
 ) -> None:
@@ -285,32 +285,40 @@ def command_line(module: str) -> str:
     return shlex.join(["python", "-m", module, *sys.argv[1:]])
 
 
-def run_command(main, *arguments) -> None:
+def run_command(main: Callable[[], object], program: str | None = None) -> None:
     """Runs a program with its memory kept.
 
     What a user can mend becomes one line and exit status 2, not a traceback.
+
+    Args:
+        main: what to run.
+        program: what the line begins with; by default the module that Python was started with.
     """
     keep_memory()
     try:
-        main(*arguments)
+        main()
     except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{program or _module()}: {explain(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
 
 
+def _module() -> str:
+    spec = sys.modules["__main__"].__spec__
+    return Path(sys.argv[0]).name if spec is None else spec.name
+
+
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "pretrain": pretrain,
+    "export": export,
+}
+
+
 def main() -> None:
     """The entry point of `python -m lstm_jax`."""
-    commands = {
-        "train": train,
-        "evaluate": evaluate,
-        "predict": predict,
-        "pretrain": pretrain,
-        "export": export,
-    }
-    run_command(
-        tyro.extras.subcommand_cli_from_dict,
-        commands,
-    )
+    run_command(lambda: call(COMMANDS, sys.argv[1:], typed="python -m lstm_jax"), "lstm-jax")

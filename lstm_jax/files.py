@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from lstm_jax.checked import refusal
+
 Typed = TypeVar("Typed")
 
 CHECKSUMS = "files.sha256"
@@ -80,11 +82,7 @@ def read_json(path: Path, kind: type[Typed] | Any) -> Typed:
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        where = f"{path}: {field}" if field else str(path)
-        got = "" if first["type"] == "json_invalid" else f", got {_short(first['input'])}"
-        raise ValueError(f"{where}: {_one_line(first['msg'])}{got}") from error
+        raise ValueError(f"{path}: {refusal(error)}") from error
 
 
 @contextlib.contextmanager
@@ -226,12 +224,3 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _short(value: object) -> str:
-    text = _one_line(repr(value))
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -54,7 +54,7 @@ def fit_linear(
     from sklearn.linear_model import LogisticRegression
 
     if missing := sorted(set(range(classes)) - set(labels.tolist())):
-        raise ValueError(f"labels: each of {classes} classes needs a text, {missing} have none")
+        raise ValueError(f"labels must have each of {classes} classes, got none of {missing}")
     vectorizer: Any = CountVectorizer(
         ngram_range=(1, longest),
         min_df=2,

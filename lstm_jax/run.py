@@ -69,6 +69,7 @@ class Run:
 
     def logits(self, texts: Sequence[str], *, batch_size: int = 128) -> NDArray[np.float32]:
         """The logits [N, C] of N texts, divided by the temperature; C = 1 for two classes."""
+        _check_batch_size(batch_size)
         if not texts:
             return np.zeros((0, self.model.outputs), np.float32)
         batches = evaluation_batches(
@@ -93,7 +94,8 @@ class Run:
             [N, classes], rows that sum to one, classes in the order of `class_names`.
 
         Raises:
-            ValueError: if `texts` is a single string, or something in it is not a string.
+            ValueError: if `texts` is a single string, or something in it is not a string; if
+                `batch_size` is below 1.
         """
         return probabilities(self.logits(texts, batch_size=batch_size))
 
@@ -106,8 +108,14 @@ class Run:
 
         Returns:
             A prediction for each text, in order.
+
+        Raises:
+            ValueError: if `batch_size` is below 1, before a text is read; and as `predict`.
         """
-        remaining = iter(texts)
+        _check_batch_size(batch_size)
+        return self._stream(iter(texts), batch_size)
+
+    def _stream(self, remaining: Iterator[str], batch_size: int) -> Iterator[Prediction]:
         while batch := list(islice(remaining, batch_size)):
             for text, row in zip(batch, self.predict(batch, batch_size=batch_size), strict=True):
                 by_class = dict(zip(self.class_names, map(float, row), strict=True))
@@ -145,6 +153,11 @@ def load(path: str | Path) -> Run:
         temperature=folder.temperature(),
         phrases=folder.load_phrases(),
     )
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
 
 def _ladder(max_length: int) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ def check_teachable(corpus: Corpus) -> None:
         ValueError: if there are no texts without labels, or scikit-learn is not installed.
     """
     if not corpus.unlabelled:
-        raise ValueError("a teacher needs texts without labels, and there are none")
+        raise ValueError("a teacher needs texts without labels, got none")
     require_scikit_learn()
 
 
@@ -48,8 +48,8 @@ def check_parts(teachers: Sequence[Config], part: tuple[float, int]) -> None:
     for teacher in teachers:
         if teacher.validation_part != part:
             raise ValueError(
-                "teacher and student must set the same validation part aside: train."
-                f"validation_fraction and the seed are {teacher.validation_part} and {part}"
+                "train.validation_fraction and the seed must be the same for teacher and student,"
+                f" got {teacher.validation_part} and {part}"
             )
 
 
@@ -97,7 +97,8 @@ def blend(
     for run in runs:
         if corpus.class_names != run.class_names:
             raise ValueError(
-                f"the teacher's classes are {run.class_names}, the data's {corpus.class_names}"
+                f"the teacher's classes must be the data's, {corpus.class_names}, got"
+                f" {run.class_names}"
             )
     kept, held_out = split_validation(corpus.train.labels, *part)
     examples, validation = corpus.train.take(kept), corpus.train.take(held_out)

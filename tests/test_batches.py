@@ -178,7 +178,7 @@ def test_a_position_does_not_fit_other_batches(data):
         make_training(([sequence + 1 for sequence in data[0]], data[1])),
     ]
     for other in others:
-        with pytest.raises(ValueError, match="state: a position in batches"):
+        with pytest.raises(ValueError, match="state must be a position in the batches"):
             other.set_state(state)
     make_training(data, row_multiple=8).set_state(state)
 
@@ -322,27 +322,30 @@ def test_truncation_keeps_what_it_says(truncate, kept):
 def test_batches_say_what_is_wrong_with_their_arguments(data):
     sequences, labels = data
     for name, changes in {
-        "batch_size: 0": {"batch_size": 0},
-        "row_multiple: 0": {"row_multiple": 0},
-        "epochs: 0": {"epochs": 0},
-        "seed: -1": {"seed": -1},
-        "buckets: 0": {"buckets": 0},
-        r"buckets: \(8, 39\)": {"buckets": (8, 39)},
-        r"buckets: \(50, 40\)": {"buckets": (50, 40)},
-        r"buckets: \(\)": {"buckets": ()},
+        "batch_size must be at least 1, got 0": {"batch_size": 0},
+        "row_multiple must be at least 1, got 0": {"row_multiple": 0},
+        "epochs must be at least 1, got 0": {"epochs": 0},
+        "seed must be at least 0, got -1": {"seed": -1},
+        "buckets must be at least 1, got 0": {"buckets": 0},
+        r"buckets must be .* got \(8, 39\)": {"buckets": (8, 39)},
+        r"buckets must be .* got \(50, 40\)": {"buckets": (50, 40)},
+        r"buckets must be .* got \(\)": {"buckets": ()},
     }.items():
         with pytest.raises(ValueError, match=name):
             make_training(data, **changes)
     for name, wrong in {
-        "sequences: 0": ([], []),
-        r"labels: of shape \(202,\), but \(203,\)": (sequences, labels[1:]),
-        "labels: -2 to": (sequences, labels - 2),  # -1 is for none
-        "labels: of type float64": (sequences, labels * 1.0),
-        r"sequences\[1\]: float64": ([sequences[0], sequences[1] * 0.5], labels[:2]),
-        r"sequences\[0\]: int32 of shape \(1, ": ([sequences[0][None]], labels[:1]),
+        "number of sequences must be at least 1, got 0": ([], []),
+        r"labels must have shape \(203,\), got \(202,\)": (sequences, labels[1:]),
+        "labels must be at least -1, got -2 to": (sequences, labels - 2),  # -1 is for none
+        "labels must be whole numbers, got float64": (sequences, labels * 1.0),
+        r"sequences\[1\] must be whole .* got float64": (
+            [sequences[0], sequences[1] * 0.5],
+            labels[:2],
+        ),
+        r"sequences\[0\] must be .* got int32 of shape \(1, ": ([sequences[0][None]], labels[:1]),
     }.items():
         with pytest.raises(ValueError, match=name):
             make_training(wrong)
-    with pytest.raises(IndexError, match="index: 9999"):
+    with pytest.raises(IndexError, match="got 9999"):
         evaluation_batches(*data, batch_size=4, padding=PADDING, buckets=1)[9999]
     assert isinstance(make_training(data).source, BatchSource)

@@ -46,17 +46,17 @@ def test_more_buckets_waste_less_and_one_is_enough_for_one_length():
 
 def test_padding_and_edges_say_what_is_wrong_with_their_arguments():
     for message, arguments in {
-        "max_length: 0": (0,),
-        "truncate: 'pre'": (5, "pre"),
-        "pad: 'post'": (5, "front", "post"),
+        "max_length must be at least 1, got 0": (0,),
+        "truncate must be one of .* got 'pre'": (5, "pre"),
+        "pad must be one of .* got 'post'": (5, "front", "post"),
     }.items():
         with pytest.raises(ValueError, match=message):
             Padding(*arguments)
     for message, arguments in {
-        "lengths: empty": ([], 1),
-        "lengths: empty or negative": ([3, -1], 1),
-        "buckets: 0": ([3], 0),
-        "multiple: 0": ([3], 1, 0),
+        "lengths must be one or more numbers": ([], 1),
+        "numbers of 0 or more": ([3, -1], 1),
+        "buckets must be at least 1, got 0": ([3], 0),
+        "multiple must be at least 1, got 0": ([3], 1, 0),
     }.items():
         with pytest.raises(ValueError, match=message):
             bucket_edges(*arguments)

@@ -141,11 +141,13 @@ def test_evaluate_measures_a_file(trained, files, monkeypatch, capsys):
     ("arguments", "message"),
     [
         (("predict", "nowhere", "text"), "nowhere has none"),
-        (("train", "none.csv", "run"), "none.csv"),
+        (("train", "none.csv", "run"), "lstm-jax: none.csv: no such file\n"),
         (("train", "{files}/train.csv", "{files}/x"), "the columns are 'review', 'verdict'"),
         (("evaluate", "{files}/run", "{files}/train.csv"), "the columns are 'review', 'verdict'"),
         (("predict", "{files}/run", "text", "--file", "x"), "cannot be given together"),
-        (("predict", "{files}/run", "--file", "{files}/none.txt"), "none.txt"),
+        (("predict", "{files}/run", "--file", "{files}/none.txt"), "none.txt: no such file\n"),
+        (("predict", "{files}/run", "x", "--batch-size", "0"), "--batch-size must be at least 1"),
+        (("predict", "{files}/run", "--batch-size", "-1"), "--batch-size must be at least 1"),
     ],
     ids=str,
 )
@@ -156,7 +158,8 @@ def test_mistakes_get_one_line_and_status_2(
         command(monkeypatch, *(argument.format(files=files) for argument in arguments))
     assert stopped.value.code == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ")
+    assert error.startswith("lstm-jax: ")
+    assert error.count("\n") == 1
     assert message in error
 
 

@@ -88,5 +88,5 @@ def test_texts_without_two_words_give_zeros():
 
 @pytest.mark.parametrize(("size", "window"), [(0, 2), (4, 0)])
 def test_what_cannot_be_is_refused(size, window):
-    with pytest.raises(ValueError, match="is allowed"):
+    with pytest.raises(ValueError, match="must be at least 1, got 0"):
         word_vectors([np.array([5, 6])], 10, size, window=window)

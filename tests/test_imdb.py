@@ -153,7 +153,7 @@ def test_an_incomplete_archive_says_what_is_missing(tmp_path):
     path = tmp_path / "part.tar.gz"
     files = {name: text for name, text in make_reviews().items() if "test/neg" not in name}
     path.write_bytes(pack(files))
-    with pytest.raises(ValueError, match="no reviews in aclImdb/test/neg, but the layout"):
+    with pytest.raises(ValueError, match="no reviews in aclImdb/test/neg; they must be laid out"):
         imdb.read_archive(path)
     with pytest.raises(ValueError, match="no reviews in aclImdb/train/neg, aclImdb/train/pos"):
         imdb.read_archive(tmp_path)

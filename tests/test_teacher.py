@@ -59,7 +59,7 @@ def test_the_linear_model_weighs_n_grams_as_naive_bayes_does():
 
 
 def test_a_class_without_a_text_is_named():
-    with pytest.raises(ValueError, match=r"each of 3 classes needs a text, \[1\]"):
+    with pytest.raises(ValueError, match=r"labels must have each of 3 classes, got none of \[1\]"):
         fit_linear(["a b", "a b"], np.array([0, 2]), 3)
 
 
@@ -115,9 +115,15 @@ def test_teachers_with_one_validation_part_teach_together(teacher, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"part": replace(STUDENT, seed=1).validation_part}, "the same validation part"),
+        (
+            {"part": replace(STUDENT, seed=1).validation_part},
+            "same for teacher and student",
+        ),
         ({"corpus": replace(CORPUS, unlabelled=[])}, "needs texts without labels"),
-        ({"corpus": replace(CORPUS, class_names=("a", "b"))}, "the teacher's classes are"),
+        (
+            {"corpus": replace(CORPUS, class_names=("a", "b"))},
+            "classes must be the data's",
+        ),
     ],
 )
 def test_a_teacher_that_cannot_teach_says_why(teacher, change, message):
@@ -127,7 +133,7 @@ def test_a_teacher_that_cannot_teach_says_why(teacher, change, message):
 
 
 def test_a_wrong_number_of_rows_is_refused():
-    with pytest.raises(ValueError, match=r"taught: of shape \(3, 2\), but \(200, 2\)"):
+    with pytest.raises(ValueError, match=r"taught must have shape \(200, 2\), .* got \(3, 2\)"):
         replace(CORPUS, taught=np.ones((3, 2), np.float32))
 
 
@@ -304,7 +310,10 @@ def test_the_preset_says_what_it_lacks_before_its_teachers_train(tmp_path, monke
 
 def test_a_part_set_aside_that_teachers_do_not_is_refused_before_they_train(tmp_path, monkeypatch):
     monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: CORPUS)
-    for fraction, message in ((0.2, "same validation part"), (0.0, "must be above 0")):
+    for fraction, message in (
+        (0.2, "same for teacher and student"),
+        (0.0, "must be above 0"),
+    ):
         learning = replace(imdb.PRETRAINED.train, validation_fraction=fraction)
         config = replace(imdb.PRETRAINED, train=learning)
         with pytest.raises(ValueError, match=message):

@@ -76,12 +76,12 @@ def test_validation_is_a_function_of_the_seed():
 
 def test_validation_says_what_is_wrong_with_its_arguments():
     for fraction in (0, 1, -0.5, float("nan")):
-        with pytest.raises(ValueError, match="fraction: "):
+        with pytest.raises(ValueError, match="must be above 0 and below 1, got "):
             split_validation([0, 1] * 10, fraction, 0)
     for arguments in (([0, 1], 0.1, 0), ([], 0.5, 0)):
         with pytest.raises(ValueError, match=r"--train\.validation-fraction 0 trains without"):
             split_validation(*arguments)
-    with pytest.raises(ValueError, match="labels: -1 to 1"):
+    with pytest.raises(ValueError, match="labels must be at least 0, got -1 to 1"):
         split_validation([-1, 1], 0.5, 0)
-    with pytest.raises(ValueError, match="seed: -1"):
+    with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
         split_validation([0, 1], 0.5, -1)

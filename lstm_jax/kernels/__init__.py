@@ -54,7 +54,9 @@ def check(
     if precision not in (None, "bfloat16"):
         raise ValueError(f'precision must be None or "bfloat16", got {precision!r}')
     if precision and dtype != jnp.float32:
-        raise ValueError(f'precision="bfloat16" takes float32 arrays, not {jnp.dtype(dtype)}')
+        raise ValueError(
+            f'arrays must be float32 with precision="bfloat16", got {jnp.dtype(dtype)}'
+        )
     on_cpu, reason = jax.default_backend() == "cpu", ""
     if implementation == "cpu" or (implementation == "auto" and precision and on_cpu):
         reason = cpu.unsupported(jnp.dtype(dtype), precision)

@@ -80,12 +80,12 @@ class BatchSource:
             ("batch_size", batch_size),
             ("row_multiple", row_multiple),
             ("epochs", epochs),
-            ("sequences", len(sequences)),
+            ("the number of sequences", len(sequences)),
         ):
             if value < 1:
-                raise ValueError(f"{name}: {value}, but at least 1 is needed")
+                raise ValueError(f"{name} must be at least 1, got {value}")
         if seed is not None and seed < 0:
-            raise ValueError(f"seed: {seed}, but at least 0 is allowed")
+            raise ValueError(f"seed must be at least 0, got {seed}")
         if labels is None:
             labels = np.zeros(len(sequences), np.int32)
         self._labels = checked_labels(labels, len(sequences), UNLABELLED)
@@ -93,14 +93,14 @@ class BatchSource:
             weights = np.ones(len(sequences), np.float32)
         if np.shape(weights) != (len(sequences),) or not (np.asarray(weights) > 0).all():
             raise ValueError(
-                f"weights: shape {np.shape(weights)}, but a number above 0 for each of"
-                f" {len(sequences)} sequences is needed"
+                f"weights must be a number above 0 for each of {len(sequences)} sequences, got"
+                f" shape {np.shape(weights)}"
             )
         self._weights = np.asarray(weights, np.float32)
         if taught is not None and (np.ndim(taught) != 2 or len(taught) != len(sequences)):
             raise ValueError(
-                f"taught: shape {np.shape(taught)}, but a row for each of {len(sequences)}"
-                " sequences is needed"
+                f"taught must be a row for each of {len(sequences)} sequences, got shape"
+                f" {np.shape(taught)}"
             )
         self._taught = None if taught is None else np.asarray(taught, np.float32)
         self._sequences = [
@@ -130,7 +130,7 @@ class BatchSource:
 
     def __getitem__(self, index: int) -> Batch:
         if not 0 <= index < len(self):
-            raise IndexError(f"index: {index}, but 0 to {len(self) - 1} are allowed")
+            raise IndexError(f"index must be from 0 to {len(self) - 1}, got {index}")
         epoch, step = divmod(index, self.batches_per_epoch)
         width, rows = self._plan(epoch)[step]
         return self._fill(width, rows)
@@ -238,8 +238,8 @@ class BatchIterator(Iterator[Batch]):
         """
         if state.get("fingerprint") != self.source.fingerprint:
             raise ValueError(
-                f"state: a position in batches {state.get('fingerprint')}, but these are"
-                f" {self.source.fingerprint}: the data, tokenizer, seed, batch size or padding"
+                f"state must be a position in the batches {self.source.fingerprint}, got one in"
+                f" {state.get('fingerprint')}: the data, tokenizer, seed, batch size or padding"
                 " is not what it was"
             )
         self._batches.set_state(state["grain"])
@@ -344,8 +344,8 @@ def _checked_ids(number: int, sequence: NDArray[np.integer]) -> NDArray[np.integ
     ids = np.asarray(sequence)
     if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
         raise ValueError(
-            f"sequences[{number}]: {ids.dtype} of shape {ids.shape}, but whole numbers [length]"
-            " are needed"
+            f"sequences[{number}] must be whole numbers of shape (length,), got {ids.dtype} of"
+            f" shape {ids.shape}"
         )
     return ids
 
@@ -361,7 +361,7 @@ def _widths(
     edges, longest = tuple(int(edge) for edge in buckets), int(lengths.max())
     if not edges or list(edges) != sorted(set(edges)) or edges[0] < 1 or edges[-1] < longest:
         raise ValueError(
-            f"buckets: {edges}, but increasing widths are needed, the last of them at least the"
-            f" longest length, {longest}"
+            f"buckets must be increasing widths, the last of them at least the longest length,"
+            f" {longest}, got {edges}"
         )
     return edges

@@ -39,11 +39,13 @@ class Padding:
 
     def __post_init__(self) -> None:
         if self.max_length < 1:
-            raise ValueError(f"max_length: {self.max_length}, but at least 1 is allowed")
+            raise ValueError(f"max_length must be at least 1, got {self.max_length}")
         if self.truncate not in get_args(Cut):
-            raise ValueError(f"truncate: {self.truncate!r}, but one of {get_args(Cut)} is allowed")
+            raise ValueError(
+                f"truncate must be one of {', '.join(get_args(Cut))}, got {self.truncate!r}"
+            )
         if self.pad not in get_args(Side):
-            raise ValueError(f"pad: {self.pad!r}, but one of {get_args(Side)} is allowed")
+            raise ValueError(f"pad must be one of {', '.join(get_args(Side))}, got {self.pad!r}")
 
     def cut(self, sequence: NDArray[np.integer]) -> NDArray[np.integer]:
         """Shortens a sequence to `max_length`.
@@ -86,11 +88,11 @@ def bucket_edges(
     """
     lengths = np.asarray(lengths)
     if lengths.size == 0 or lengths.min() < 0:
-        raise ValueError("lengths: empty or negative, but one or more numbers >= 0 are needed")
+        raise ValueError("lengths must be one or more numbers of 0 or more")
     if buckets < 1:
-        raise ValueError(f"buckets: {buckets}, but at least 1 is allowed")
+        raise ValueError(f"buckets must be at least 1, got {buckets}")
     if multiple < 1:
-        raise ValueError(f"multiple: {multiple}, but at least 1 is allowed")
+        raise ValueError(f"multiple must be at least 1, got {multiple}")
     longest = max(int(lengths.max()), 1)
     rounded = np.minimum(-(-np.maximum(lengths, 1) // multiple) * multiple, longest)
     widths, counts = np.unique(rounded, return_counts=True)

@@ -46,9 +46,9 @@ def word_vectors(
         ValueError: if an argument is not as described.
     """
     if window < 1:
-        raise ValueError(f"window: {window}, but at least 1 is allowed")
+        raise ValueError(f"window must be at least 1, got {window}")
     if size < 1:
-        raise ValueError(f"size: {size}, but at least 1 is allowed")
+        raise ValueError(f"size must be at least 1, got {size}")
     information = _information(_counts(sequences, vocabulary_size, window))
     words = np.flatnonzero(information.getnnz(axis=1))
     information = information[words]

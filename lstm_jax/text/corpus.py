@@ -30,8 +30,8 @@ class Examples:
     def __post_init__(self) -> None:
         if self.labels.shape != (len(self.texts),):
             raise ValueError(
-                f"labels: of shape {self.labels.shape}, but ({len(self.texts)},) is needed,"
-                " one for each text"
+                f"labels must have shape ({len(self.texts)},), one for each text, got"
+                f" {self.labels.shape}"
             )
 
     def __len__(self) -> int:
@@ -80,8 +80,8 @@ class Corpus:
         wanted = (len(self.unlabelled), len(self.class_names))
         if self.taught is not None and self.taught.shape != wanted:
             raise ValueError(
-                f"taught: of shape {self.taught.shape}, but {wanted} is needed, a row for each text"
-                " without a label"
+                f"taught must have shape {wanted}, a row for each text without a label, got"
+                f" {self.taught.shape}"
             )
 
 
@@ -107,9 +107,9 @@ def split_validation(
     """
     labels = checked_labels(labels, len(labels))
     if not 0 < fraction < 1:
-        raise ValueError(f"fraction: {fraction}, but more than 0 and less than 1 is allowed")
+        raise ValueError(f"validation_fraction must be above 0 and below 1, got {fraction}")
     if seed < 0:
-        raise ValueError(f"seed: {seed}, but at least 0 is allowed")
+        raise ValueError(f"seed must be at least 0, got {seed}")
     generator = np.random.Generator(np.random.PCG64(seed))
     aside = np.zeros(len(labels), bool)
     for label in np.unique(labels):
@@ -143,9 +143,9 @@ def checked_labels(
     """
     array = np.asarray(labels)
     if array.shape != (count,):
-        raise ValueError(f"labels: of shape {array.shape}, but ({count},) is needed")
+        raise ValueError(f"labels must have shape ({count},), got {array.shape}")
     if count and array.dtype.kind not in "iu":
-        raise ValueError(f"labels: of type {array.dtype}, but whole numbers are needed")
+        raise ValueError(f"labels must be whole numbers, got {array.dtype}")
     if count and (array.min() < least or array.max() > np.iinfo(np.int32).max):
-        raise ValueError(f"labels: {array.min()} to {array.max()}, but {least} and more is allowed")
+        raise ValueError(f"labels must be at least {least}, got {array.min()} to {array.max()}")
     return array.astype(np.int32)

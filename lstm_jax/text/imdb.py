@@ -200,8 +200,8 @@ def ordered_splits(path: str | Path, *, unlabelled: bool) -> dict[str, list[Revi
     missing = ["aclImdb/{}/{}".format(*place) for place in wanted if not found[place]]
     if missing:
         raise ValueError(
-            f"{path}: no reviews in {', '.join(missing)}, but the layout of aclImdb_v1.tar.gz is"
-            " needed: aclImdb/{train,test}/{neg,pos}/NUMBER_RATING.txt"
+            f"{path}: no reviews in {', '.join(missing)}; they must be laid out as in"
+            " aclImdb_v1.tar.gz: aclImdb/{train,test}/{neg,pos}/NUMBER_RATING.txt"
         )
     for split, members in splits.items():
         members.sort(key=_tfds_order(split))

@@ -58,8 +58,8 @@ class Phrases:
         largest = max((vocabulary_size, *sizes[:-1]))
         if (largest + 1) * vocabulary_size > np.iinfo(np.int32).max:
             raise ValueError(
-                f"phrases: {largest} with a vocabulary of {vocabulary_size} tokens, but at most"
-                f" {np.iinfo(np.int32).max // vocabulary_size - 1} can be numbered"
+                f"phrases must be at most {np.iinfo(np.int32).max // vocabulary_size - 1} with a"
+                f" vocabulary of {vocabulary_size} tokens, got {largest}"
             )
         gap = np.array([PADDING])
         tokens = np.concatenate([part for ids in sequences for part in (ids, gap)]).astype(np.int64)

@@ -52,8 +52,8 @@ def load_corpus(
     is_table = path.suffix.lower() in tables.SUFFIXES
     if test_path is not None and not is_table:
         raise ValueError(
-            f"test_path: {str(test_path)!r}, but it goes only with a training file that ends in"
-            f" one of {', '.join(tables.SUFFIXES)}; {str(name)!r} has its own test examples"
+            f"{test_path}: a file of test examples goes only with a training file that ends in one"
+            f" of {', '.join(tables.SUFFIXES)}; {name} has its own test examples"
         )
     if name == "auto":
         return _imdb_or_builtin(unlabelled, data_dir)
@@ -65,10 +65,11 @@ def load_corpus(
         return _own_file(path, test_path, text_column, label_column)
     if path.is_dir() or (path.is_file() and path.name.lower().endswith(_ARCHIVES)):
         return imdb.read_archive(path, unlabelled=unlabelled)
-    raise ValueError(
-        f"name: {str(name)!r}, but one of {', '.join(map(repr, NAMES))} is allowed, or the path of"
-        f" a file that is there and ends in one of {', '.join(tables.SUFFIXES + _ARCHIVES)}"
-    )
+    if path.exists():
+        endings = ", ".join(tables.SUFFIXES + _ARCHIVES)
+        raise ValueError(f"{name}: the name must end in one of {endings}")
+    known = "" if path.suffix else f"; the corpora are {', '.join(NAMES)}"
+    raise ValueError(f"{name}: no such file{known}")
 
 
 def _builtin(name: str) -> Corpus:
@@ -102,7 +103,7 @@ def _own_file(
     if test_path is not None:
         test_file = Path(test_path).expanduser()
         if not test_file.is_file():
-            raise ValueError(f"test_path: no file at {str(test_path)!r}")
+            raise ValueError(f"{test_path}: no such file")
         test_rows = tables.read_rows(test_file, text_column, label_column)
         test = tables.number_rows(test_file, test_rows, names)
     return Corpus(str(path), train, test, names)

@@ -43,20 +43,21 @@ def read_rows(path: str | Path, text_column: str, label_column: str) -> list[Row
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path}: its name has to end in one of {', '.join(SUFFIXES)}")
+        raise ValueError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
     if text_column == label_column:
-        raise ValueError(f"text_column and label_column: both {text_column!r}, but two are needed")
+        raise ValueError(f"text_column and label_column must differ, got {text_column!r} for both")
     content = _decode(path)
     parse = _jsonl_rows if path.suffix.lower() == ".jsonl" else _csv_rows
     rows = []
     for row in parse(path, content, text_column, label_column):
         if not row.label:
             raise ValueError(
-                f"{path}, line {row.line}: empty {label_column!r}, but every text needs a label"
+                f"{path}, line {row.line}: every text must have a label, got an empty"
+                f" {label_column!r}"
             )
         rows.append(row)
     if not rows:
-        raise ValueError(f"{path}: no rows, but at least one is needed")
+        raise ValueError(f"{path}: no rows")
     return rows
 
 
@@ -76,7 +77,7 @@ def class_names(path: str | Path, rows: list[Row]) -> tuple[str, ...]:
     names = {row.label for row in rows}
     if len(names) < 2:
         raise ValueError(
-            f"{path}: {next(iter(names))!r} is the only label, but at least two classes are needed"
+            f"{path}: there must be at least two labels, got only {next(iter(names))!r}"
         )
     numeric = all(name.lstrip("+-").isdecimal() and name.isascii() for name in names)
     return tuple(sorted(names, key=lambda name: (int(name), name) if numeric else (0, name)))
@@ -100,8 +101,8 @@ def number_rows(path: str | Path, rows: list[Row], names: tuple[str, ...]) -> Ex
     for row in rows:
         if row.label not in numbers:
             raise ValueError(
-                f"{path}, line {row.line}: label {row.label!r}, but the training file has only"
-                f" {', '.join(map(repr, names))}"
+                f"{path}, line {row.line}: the label must be one of the training file's,"
+                f" {', '.join(map(repr, names))}, got {row.label!r}"
             )
     labels = np.array([numbers[row.label] for row in rows], np.int32)
     return Examples([row.text for row in rows], labels)
@@ -139,20 +140,21 @@ def _csv_rows(path: Path, content: str, text_column: str, label_column: str) -> 
                     continue
                 if len(fields) != len(header):
                     raise ValueError(
-                        f"{path}, line {line}: {len(fields)} fields, but the first line names"
-                        f" {len(header)}; a text with {delimiter!r} in it has to be in quotes"
+                        f"{path}, line {line}: there must be {len(header)} fields, as the first"
+                        f" line names, got {len(fields)}; a text with {delimiter!r} in it must be"
+                        " in quotes"
                     )
                 yield Row(line, fields[places[0]], fields[places[1]].strip())
         except csv.Error as error:
             raise ValueError(f"{path}, line {end + 1}: {error}; is a quote missing?") from error
     if header is None:
-        raise ValueError(f"{path}: empty, but a first line with the names of columns is needed")
+        raise ValueError(f"{path}: empty; the first line must name the columns")
 
 
 def _place(path: Path, header: list[str], name: str) -> int:
     if header.count(name) != 1:
         raise ValueError(
-            f"{path}, line 1: {header.count(name)} columns named {name!r}, but one is needed; the"
+            f"{path}, line 1: there must be one column {name!r}, got {header.count(name)}; the"
             f" columns are {', '.join(map(repr, header))}"
         )
     return header.index(name)
@@ -168,7 +170,7 @@ def _jsonl_rows(path: Path, content: str, text_column: str, label_column: str) -
         except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"{path}, line {line}: not JSON: {error}") from error
         if not isinstance(record, dict):
-            raise ValueError(f"{path}, line {line}: {source[:40]!r}, but an object is needed")
+            raise ValueError(f"{path}, line {line}: must be an object, got {source[:40]!r}")
         for column in (text_column, label_column):
             if column not in record:
                 raise ValueError(
@@ -178,12 +180,12 @@ def _jsonl_rows(path: Path, content: str, text_column: str, label_column: str) -
         text, label = record[text_column], record[label_column]
         if not isinstance(text, str):
             raise ValueError(
-                f"{path}, line {line}: {text_column!r} is {_kind(text)}, but a string is needed"
+                f"{path}, line {line}: {text_column!r} must be a string, got {_kind(text)}"
             )
         if not isinstance(label, str | int) or isinstance(label, bool):
             raise ValueError(
-                f"{path}, line {line}: {label_column!r} is {_kind(label)}, but a string or a"
-                " whole number is needed"
+                f"{path}, line {line}: {label_column!r} must be a string or a whole number, got"
+                f" {_kind(label)}"
             )
         try:
             f"{text}{label}".encode()

@@ -54,9 +54,9 @@ class WordTokenizer:
         words = sorted(vocabulary, key=vocabulary.__getitem__)
         if tuple(words[:3]) != SPECIAL_WORDS or vocabulary[words[-1]] != len(words) - 1:
             raise ValueError(
-                f"tokenizer: its first words are {words[:3]} and its last id is"
-                f" {max(vocabulary.values(), default=None)} of {len(words)}, but"
-                f" {list(SPECIAL_WORDS)} and ids without gaps are needed"
+                f"tokenizer must begin with the words {list(SPECIAL_WORDS)} and have ids without"
+                f" gaps, got {words[:3]} and a last id of {max(vocabulary.values(), default=None)}"
+                f" for {len(words)} words"
             )
         self._tokenizer = tokenizer
         self._words = words
@@ -79,11 +79,11 @@ class WordTokenizer:
             ValueError: if an argument is not as described, or the texts have no words at all.
         """
         if preset not in RULES:
-            raise ValueError(f"preset: {preset!r}, but one of {list(PRESETS)} is allowed")
+            raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
         if vocabulary_size <= len(SPECIAL_WORDS):
             raise ValueError(
-                f"vocabulary_size: {vocabulary_size}, but at least 4 is allowed:"
-                f" {len(SPECIAL_WORDS)} special ids and a word"
+                f"vocabulary_size must be at least {len(SPECIAL_WORDS) + 1}, the special ids and a"
+                f" word, got {vocabulary_size}"
             )
         trained = _with_rules(preset, {SPECIAL_WORDS[UNKNOWN]: 0})
         trainer = trainers.WordLevelTrainer(
@@ -95,7 +95,7 @@ class WordTokenizer:
         trained.train_from_iterator(_chunks(texts), trainer)
         vocabulary = trained.get_vocab()
         if len(vocabulary) == len(SPECIAL_WORDS):
-            raise ValueError("texts: no words in them, but at least one word is needed")
+            raise ValueError("texts must have at least one word, got none")
         # Built anew because the trainer registers the special words with the tokenizer, which
         # would then turn a literal "<pad>" in a text into id 0.
         return cls(_with_rules(preset, vocabulary))
@@ -114,12 +114,12 @@ class WordTokenizer:
             ValueError: if there is no such file or it is not such a tokenizer.
         """
         if not Path(path).is_file():
-            raise ValueError(f"path: no file at {str(path)!r}, but a saved tokenizer is needed")
+            raise ValueError(f"{path}: no such file")
         try:
             return cls(Tokenizer.from_str(_in_linear_time(Path(path).read_text(encoding="utf-8"))))
         except Exception as error:  # the library raises bare Exceptions
             raise ValueError(
-                f"path: {str(path)!r} is not a tokenizer written by WordTokenizer.save: {error}"
+                f"{path}: not a tokenizer written by WordTokenizer.save: {error}"
             ) from error
 
     def save(self, path: str | Path) -> None:
@@ -184,7 +184,7 @@ class WordTokenizer:
         listed = [int(index) for index in ids]
         for index in listed:
             if not 0 <= index < len(self._words):
-                raise ValueError(f"ids: {index}, but 0 to {len(self._words) - 1} are allowed")
+                raise ValueError(f"ids must be from 0 to {len(self._words) - 1}, got {index}")
         return [self._words[index] for index in listed]
 
 
@@ -218,24 +218,22 @@ def _recognise_preset(tokenizer: Tokenizer) -> str:
     for preset in PRESETS:
         if rules(_with_rules(preset, {SPECIAL_WORDS[UNKNOWN]: 0})) == rules(tokenizer):
             return preset
-    raise ValueError(f"tokenizer: its rules are not those of one of the presets {list(PRESETS)}")
+    raise ValueError(f"tokenizer must have the rules of one of the presets: {', '.join(PRESETS)}")
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
     """The texts in lists of bounded length, each checked to be a string that UTF-8 can hold."""
     if isinstance(texts, str):
-        raise ValueError("texts: a single string, but a list of strings is needed")
+        raise ValueError("texts must be a list of strings, got a single string")
     stream, first = iter(texts), 0
     while chunk := list(islice(stream, _CHUNK)):
         for index, text in enumerate(chunk, first):
             if not isinstance(text, str):
-                raise ValueError(
-                    f"texts[{index}]: {type(text).__name__}, but only strings are allowed"
-                )
+                raise ValueError(f"texts[{index}] must be a string, got {type(text).__name__}")
             if not text.isascii():
                 try:
                     text.encode()
                 except UnicodeEncodeError as error:
-                    raise ValueError(f"texts[{index}]: not valid Unicode: {error}") from error
+                    raise ValueError(f"texts[{index}] must be valid Unicode: {error}") from error
         first += len(chunk)
         yield chunk

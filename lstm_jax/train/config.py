@@ -5,16 +5,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
-from pydantic.dataclasses import dataclass
 
-from lstm_jax.classifier import STRICT, ModelConfig, Probability, Size
+from lstm_jax.checked import Count, NotNegative, Positive, Probability, Seed, Size, checked
+from lstm_jax.classifier import ModelConfig
 from lstm_jax.text import Padding
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
 
-
-@dataclass(frozen=True, config=STRICT)
+@checked
 class TextConfig:
     """How a text becomes a row of token ids."""
 
@@ -25,7 +22,7 @@ class TextConfig:
     phrases: tuple[Size, ...] = ()
     """How many of the most frequent phrases of two tokens, of three, ... have vectors of their own;
     phrases that only one text has never do."""
-    window: Annotated[int, Field(ge=0)] = 0
+    window: Count = 0
     """Word vectors start from counts of the words that stand at most so far apart, in the training
     texts and those without labels: minutes, and words of like use begin alike. 0: at random."""
     max_length: Size = 400
@@ -42,7 +39,7 @@ class TextConfig:
         return Padding(self.max_length, self.truncate, self.pad)
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class OptimizerConfig:
     """Adam and what surrounds it."""
 
@@ -52,7 +49,7 @@ class OptimizerConfig:
     """cosine falls to zero by the last step."""
     encoder_rate: Positive = 1.0
     """Learning rate of word vectors and LSTMs, as a share of that of the last, dense layer."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Count = 0
     """Steps over which the learning rate rises from zero."""
     clip_norm: Positive | None = 1.0
     """Gradients are scaled down to this global norm; None for no clipping."""
@@ -60,7 +57,7 @@ class OptimizerConfig:
     """Share of each kernel and embedding taken off per step, times the learning rate (AdamW)."""
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class TrainConfig:
     """How long, on how much at a time, and what is kept."""
 
@@ -70,10 +67,10 @@ class TrainConfig:
     """Examples per step, over all devices together."""
     buckets: Size = 8
     """Widths that batches are padded to, found from the data; one compilation each."""
-    validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    validation_fraction: Probability = 0.05
     """Share of the training examples held out to measure on after each epoch; the weights with the
     lowest loss on it are kept. 0 keeps the last."""
-    validation_seed: Annotated[int, Field(ge=0)] | None = None
+    validation_seed: Seed | None = None
     """Decides which ones, where runs with different seeds should hold out the same; else the run's
     seed does."""
     ema_decay: Probability = 0.0
@@ -85,7 +82,7 @@ class TrainConfig:
     adversarial: NotNegative = 0.0
     """Also train on words moved so as to raise the loss, this far in lengths of a typical word
     vector where the model is certain of the labels; a step takes twice the time. 0 for none."""
-    unlabelled: Annotated[int, Field(ge=0)] = 0
+    unlabelled: Count = 0
     """Texts without labels, at most, that are read in every epoch too: what the model says of them
     is to be decided, and with `adversarial` to stay so when words are moved."""
     checkpoint_every: Size = 500
@@ -96,13 +93,13 @@ class TrainConfig:
     """Steps between two lines of metrics.jsonl."""
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class Config:
     """One training run."""
 
     name: str = "bilstm"
     """What the run is called in its results."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Decides initial weights, dropout, the validation part and the order of batches."""
     text: TextConfig = dataclasses.field(default_factory=TextConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)

@@ -54,7 +54,8 @@ def compute_metrics(logits: NDArray, labels: NDArray[np.integer]) -> Metrics:
     """
     if len(labels) == 0 or len(labels) != len(logits):
         raise ValueError(
-            f"logits and labels must be as many, and some; got {len(logits)} and {len(labels)}"
+            f"logits and labels must be as many, and at least one, got {len(logits)} and"
+            f" {len(labels)}"
         )
     logits = _for_each_class(logits)
     log_probabilities = log_softmax(logits, axis=-1)

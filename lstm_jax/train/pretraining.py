@@ -61,11 +61,13 @@ def pretrain(
         What result.json holds; `validation_loss` is in nats, of a half or of a word.
 
     Raises:
-        ValueError: as `lstm_jax.train.loop.train`, or if there are no texts.
+        ValueError: as `lstm_jax.train.loop.train`, or if there are no texts or samples.
         FloatingPointError: if the loss is not finite.
     """
     if not texts:
         raise ValueError("texts must not be empty")
+    if samples < 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
     console, folder = console or Console(), RunFolder(path)
     source = finished_run(init)
     # Nothing is cut off: a text longer than a row becomes several. A row of two halves has twice
