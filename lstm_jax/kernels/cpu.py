@@ -258,14 +258,16 @@ def _vmappable(name: str, how: _How) -> Callable[..., tuple[Array, ...]]:
                 return array
             if not is_mapped:
                 array = jnp.broadcast_to(array, (axis_size, *array.shape))
-            return array.reshape(-1, *array.shape[2:])
+            return array.reshape(axis_size * array.shape[1], *array.shape[2:])
 
         all_mapped = (True,) * len(results)
         shared = [m for axes, m in zip(operands, mapped, strict=True) if "b" not in axes]
         if name != "gradient" and not any(shared):
+            lengths = arrays[_SHARED.index("b")]
+            batch_size = lengths.shape[-1]  # by name, because -1 has no answer where nothing is
             folded = call(*map(fold, operands, arrays, mapped))
             return tuple(
-                array.reshape(axis_size, -1, *array.shape[1:]) for array in folded
+                array.reshape(axis_size, batch_size, *array.shape[1:]) for array in folded
             ), all_mapped
 
         def one(arrays_of_one: list[Array]) -> tuple[Array, ...]:

@@ -1,5 +1,5 @@
-// XLA's side of the compiled LSTM: foreign function handlers, the choice of an instruction set, and
-// the threads. The arithmetic is in lstm_cpu_tile.cc.
+// XLA's side of the compiled LSTM: foreign function handlers, and how work is divided among threads.
+// The arithmetic is in lstm_cpu_tile.cc.
 
 #include "lstm_cpu.h"
 
@@ -8,11 +8,12 @@
 #include <chrono>
 #include <cstdlib>
 #include <memory>
+#include <new>
 #include <numeric>
-#include <string_view>
 #include <type_traits>
 #include <vector>
 
+#include "lstm_cpu_choice.h"
 #include "lstm_cpu_threads.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -21,62 +22,16 @@
 #endif
 
 namespace lstm_cpu {
+
+void* allocate(int64_t bytes) {
+  void* const memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
 namespace {
 
 namespace ffi = xla::ffi;
-
-// ---------------------------------------------------------------------------------------------
-// Instruction sets
-// ---------------------------------------------------------------------------------------------
-
-// Best first. LSTM_JAX_CPU_ISA=avx2 or plain asks for less, to test what other machines run.
-const char* const kNames[] = {"avx512bf16", "avx512", "avx2", "plain"};
-
-bool runs(int isa) {
-#if defined(LSTM_X86_SETS)
-  switch (isa) {
-    case 0:
-      return runs(1) && __builtin_cpu_supports("avx512bf16");
-    case 1:
-      return runs(2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-    case 2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  }
-#endif
-  return isa == 3;
-}
-
-int best_isa() {
-  int isa = 0;
-  if (const char* asked = std::getenv("LSTM_JAX_CPU_ISA")) {
-    while (isa < 3 && std::string_view(asked) != kNames[isa]) ++isa;
-  }
-  while (!runs(isa)) ++isa;
-  return isa;
-}
-
-const int kIsa = best_isa();
-
-template <typename T>
-const Kernels<T>& kernels(bool bfloat16) {
-  constexpr bool single = std::is_same_v<T, float>;
-#if defined(LSTM_X86_SETS)
-  if constexpr (single) {
-    if (bfloat16) return avx512bf16::kBfloat16;
-    if (kIsa <= 1) return avx512::kFloat32;
-    if (kIsa == 2) return avx2::kFloat32;
-  } else {
-    if (kIsa <= 1) return avx512::kFloat64;
-    if (kIsa == 2) return avx2::kFloat64;
-  }
-#endif
-  if constexpr (single) {
-    return plain::kFloat32;
-  } else {
-    return plain::kFloat64;
-  }
-}
 
 // Asks for large pages under a buffer that is about to be written.
 void advise(ffi::AnyBuffer buffer) {
@@ -115,8 +70,6 @@ class Patience {
   std::atomic<Clock::duration> pause_{kLeast};
 };
 Patience patience;
-
-using Memory = std::unique_ptr<void, decltype(&std::free)>;
 
 template <typename T>
 class Pass {
@@ -191,7 +144,7 @@ class Pass {
       return (size + 63) / 64 * 64;
     };
     const int64_t each = bytes(features) + bytes(hidden);
-    packed_.reset(std::aligned_alloc(64, count() * each + 64));
+    packed_.reset(allocate(count() * each));
     char* const memory = static_cast<char*>(packed_.get());
     for (int64_t d = 0; d < count(); ++d) {
       directions_[d].packed_input = memory + d * each;
@@ -232,8 +185,7 @@ class Pass {
       const int64_t middle = hidden / 2 / lanes * lanes;
       const int64_t bytes[] = {kernels_.half_bytes(problem_, middle),
                                kernels_.half_bytes(problem_, hidden - middle)};
-      const Memory memory(std::aligned_alloc(64, 2 * stride * sizeof(T) + bytes[0] + bytes[1]),
-                          &std::free);
+      const Memory<void> memory(allocate(2 * stride * sizeof(T) + bytes[0] + bytes[1]), &std::free);
       T* const h = static_cast<T*>(memory.get());
       char* const own = reinterpret_cast<char*>(h + 2 * stride);
       const Half<T> halves[] = {{sequence, 0, middle, h, stride, own},
@@ -264,7 +216,7 @@ class Pass {
   Problem<T> problem_;
   std::vector<Direction<T>> directions_;
   std::vector<int32_t> lengths_, order_;
-  Memory packed_{nullptr, &std::free};
+  Memory<void> packed_{nullptr, &std::free};
 };
 
 // ---------------------------------------------------------------------------------------------
@@ -376,7 +328,12 @@ ffi::Error handle(ffi::ThreadPool pool, int64_t reverse, bool bfloat16, ffi::Any
     constexpr auto* function = what == What::kForward    ? &forward<T>
                                : what == What::kBackward ? &backward<T>
                                                          : &gradient<T>;
-    function(pool, reverse, bfloat16, inputs, lengths.typed_data(), args, rets);
+    try {
+      function(pool, reverse, bfloat16, inputs, lengths.typed_data(), args, rets);
+    } catch (const std::bad_alloc&) {
+      return ffi::Error(ffi::ErrorCode::kResourceExhausted,
+                        "the compiled LSTM could not allocate the memory that it works in");
+    }
     return ffi::Error::Success();
   };
   switch (inputs.element_type()) {

@@ -8,8 +8,18 @@
 #define LSTM_CPU_H_
 
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 
 namespace lstm_cpu {
+
+// Memory for `bytes` bytes, or a std::bad_alloc, which becomes an error of XLA: all that the kernel
+// allocates by itself comes from here. It begins at a multiple of 64 bytes, and has 64 more at its
+// end: whole vectors are loaded from the last, incomplete ones. Defined in lstm_cpu.cc.
+void* allocate(int64_t bytes);
+
+template <typename U>
+using Memory = std::unique_ptr<U, decltype(&std::free)>;
 
 // One direction of reading: what the forward pass reads and writes, then what the backward pass
 // adds to it. `packed_*` are the kernels in the order in which the tile loops read them.

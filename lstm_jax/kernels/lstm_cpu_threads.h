@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <memory>
+#include <new>
 #include <thread>
+#include <utility>
 
 #include "xla/ffi/api/ffi.h"
 
@@ -43,26 +46,37 @@ class FlushDenormals {
 // Runs work(0), ..., work(units - 1) on this thread and those of XLA's pool that are free. Each
 // takes the next unit when it is done with one, so a thread that the system holds up delays only
 // its own unit. This thread never waits for one that has not begun, which may be behind it in the
-// same pool: it does such work itself, and a thread that comes too late finds none.
+// same pool: it does such work itself, and a thread that comes too late finds none. What a unit
+// throws is thrown here, after all of them have ended; those that have not begun by then do nothing.
 template <typename Work>
 void parallel_for(xla::ffi::ThreadPool& pool, int64_t units, const Work& work) {
   struct Shared {
     std::atomic<int64_t> next{0}, done{0};
+    std::atomic<bool> failed{false};
+    std::exception_ptr failure;  // of the thread that set `failed`; read when all units are done
   };
   auto shared = std::make_shared<Shared>();
   const auto take = [units, &work](Shared& shared) {
     FlushDenormals flush;
     for (int64_t unit; (unit = shared.next.fetch_add(1)) < units;) {
-      work(unit);
+      try {
+        if (!shared.failed.load(std::memory_order_relaxed)) work(unit);
+      } catch (...) {
+        if (!shared.failed.exchange(true)) shared.failure = std::current_exception();
+      }
       if (shared.done.fetch_add(1) + 1 == units) shared.done.notify_all();
     }
   };
   const int64_t helpers = std::min(pool.num_threads(), units) - 1;
-  for (int64_t i = 0; i < helpers; ++i) {
-    pool.Schedule([shared, take] { take(*shared); });  // touches `work` only if it got a unit
+  try {
+    for (int64_t i = 0; i < helpers; ++i) {
+      pool.Schedule([shared, take] { take(*shared); });  // touches `work` only if it got a unit
+    }
+  } catch (const std::bad_alloc&) {  // fewer threads then
   }
   take(*shared);
   for (int64_t done; (done = shared->done.load()) < units;) shared->done.wait(done);
+  if (shared->failure) std::rethrow_exception(shared->failure);
 }
 
 // Waits until `count` is `least`, for another thread that is about to see to it. Returns whether it
@@ -87,7 +101,7 @@ inline bool wait_for(const std::atomic<int64_t>& count, int64_t least) {
 // Takes `turns` turns, each of them first(turn) and second(turn), both of which need all of the turn
 // before. This thread does the first, and the second too until a thread of XLA's pool comes to take
 // it over, if one does. Returns false if the system held that one up: then `second` came back to
-// this thread, for it would be so again.
+// this thread, for it would be so again. Neither may throw.
 template <typename First, typename Second>
 bool in_turns(xla::ffi::ThreadPool& pool, int64_t turns, const First& first, const Second& second) {
   struct Shared {  // each number on a cache line for one thread to write
@@ -99,7 +113,7 @@ bool in_turns(xla::ffi::ThreadPool& pool, int64_t turns, const First& first, con
     alignas(64) std::atomic<int64_t> seconds{0};
   };
   auto shared = std::make_shared<Shared>();
-  pool.Schedule([shared, &second] {  // touches `second` only in its turns, which are waited for
+  auto help = [shared, &second] {  // touches `second` only in its turns, which are waited for
     shared->here.store(1, std::memory_order_release);
     wait_for(shared->handed, 1);
     FlushDenormals flush;
@@ -109,7 +123,11 @@ bool in_turns(xla::ffi::ThreadPool& pool, int64_t turns, const First& first, con
       second(turn);
       shared->seconds.store(turn + 1, std::memory_order_release);
     }
-  });
+  };
+  try {
+    pool.Schedule(std::move(help));
+  } catch (const std::bad_alloc&) {  // then this thread takes all turns
+  }
   FlushDenormals flush;
   int64_t from = turns, until = turns;
   const auto hand_over = [&](int64_t turn) {

@@ -5,7 +5,7 @@
 // nothing but the packed kernels, so threads never wait for each other. Within a tile the
 // sequences stand from the longest to the shortest, and each counts its steps s from the first one
 // it reads (its last position, when reading in reverse): those still running at step s are then
-// the first n of them, and padding costs nothing.
+// the first n of them, and nothing is computed for padding: it is set to zero.
 //
 // Every number is computed by the same operations in the same order whatever the tile it is in.
 // That makes the bits independent of the number of threads, which changes only the tiles.
@@ -59,8 +59,9 @@ struct Tile : Products<Math> {
       const int64_t size = problem.hidden;
       return s > 0 ? later + at(r, s - 1) * size : initial + sequence[r] * size;
     }
-    // Zeros at and past each row's length of a [B, T, size] array.
+    // Zeros at and past each row's length of a [B, T, size] array, if there is one.
     void clear_padding(T* array, int64_t size) const {
+      if (array == nullptr) return;
       for (int r = 0; r < count; ++r) {
         std::memset(array + (sequence[r] * problem.time + length[r]) * size, 0,
                     (problem.time - length[r]) * size * sizeof(T));
@@ -143,7 +144,14 @@ struct Tile : Products<Math> {
                   hidden * sizeof(T));
       std::memcpy(d.final_cell + to, cell.get() + r * cell_stride, hidden * sizeof(T));
     }
+    clear_padding(rows, d, hidden);
+  }
+
+  // What leaves the forward pass is defined at every step: `jax_debug_nans` looks at all of it.
+  static void clear_padding(const Sequences& rows, const Direction<T>& d, int64_t hidden) {
     rows.clear_padding(d.outputs, hidden);
+    rows.clear_padding(d.gates, 4 * hidden);  // the backward pass leaves these zeros in dz
+    rows.clear_padding(d.cells, hidden);
   }
 
   // -------------------------------------------------------------------------------------------
@@ -158,7 +166,7 @@ struct Tile : Products<Math> {
     HalfMemory(const Problem<T>& p, int64_t size) {
       const auto next = [this](int64_t bytes) {
         const int64_t here = end;
-        end += ceil_div(bytes, 64) * 64 + 64;  // as in scratch()
+        end += ceil_div(bytes, 64) * 64 + 64;  // as in allocate()
         return here;
       };
       const int64_t gates = 4 * size, rows = p.features > p.hidden ? p.features : p.hidden;
@@ -218,7 +226,7 @@ struct Tile : Products<Math> {
       const int64_t to = sequence * hidden + half.first;
       std::memcpy(d.final_hidden + to, after(step) + half.first, bytes);
       std::memcpy(d.final_cell + to, cell, bytes);
-      if (half.first == 0) rows.clear_padding(d.outputs, hidden);
+      if (half.first == 0) clear_padding(rows, d, hidden);
       return;
     }
     T* const block = at(places.z);

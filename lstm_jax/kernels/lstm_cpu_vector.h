@@ -5,9 +5,7 @@
 #ifndef LSTM_CPU_VECTOR_H_
 #define LSTM_CPU_VECTOR_H_
 
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -51,10 +49,8 @@ constexpr int columns_for(int rows) {
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <typename U>
-std::unique_ptr<U, void (*)(void*)> scratch(int64_t size) {
-  // 64 bytes beyond the end: whole vectors are loaded from the last, incomplete ones.
-  return {static_cast<U*>(std::aligned_alloc(64, ceil_div(size * sizeof(U), 64) * 64 + 64)),
-          &std::free};
+Memory<U> scratch(int64_t size) {
+  return {static_cast<U*>(allocate(size * sizeof(U))), &std::free};
 }
 
 // ---------------------------------------------------------------------------------------------
