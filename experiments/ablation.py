@@ -51,7 +51,7 @@ VARIANTS = (
     BASE,
     changed("the last states in place of max and mean pooling", model={"pooling": "last"}),
     changed("words not moved (no adversarial training)", train={"adversarial": 0.0}),
-    changed("no vectors for phrases", text={"phrases": ()}),
+    changed("no vectors for phrases", text={"phrases": ()}, model={"phrase_dropout": 0.0}),
     changed("no moving average of the weights", train={"ema_decay": 0.0}),
     changed("embedding dropout 0.2, not 0.5", model={"embedding_dropout": 0.2}),
     changed("word vectors start from counts, window 8", text={"window": 8}),

@@ -275,7 +275,11 @@ def run(
     about = provenance(command)  # before the runs: the code may have changed by their end
     config = experiment.config
     configs = [replace(config, seed=seed) for seed in experiment.seeds or (config.seed,)]
-    unlabelled = config.train.unlabelled > 0 or (reading is not None and reading.unlabelled)
+    # What a reading leaves has word vectors already.
+    from_counts = reading is None and config.text.window > 0
+    unlabelled = (
+        config.train.unlabelled > 0 or from_counts or (reading is not None and reading.unlabelled)
+    )
     corpus = load_corpus(experiment.data, unlabelled=unlabelled)
     if corpus.notice:
         console.print(Panel(corpus.notice, style="bold yellow"))

@@ -18,11 +18,11 @@ import lstm_jax.run
 from lstm_jax.command_line import call, explain
 from lstm_jax.machine import keep_memory
 from lstm_jax.teacher import teach
-from lstm_jax.text import load_corpus
+from lstm_jax.text import check_columns, load_corpus
 from lstm_jax.train.config import Config
 from lstm_jax.train.loop import train as train_run
-from lstm_jax.train.pretraining import Predicted
 from lstm_jax.train.pretraining import pretrain as pretrain_run
+from lstm_jax.train.settings import SAMPLES, Predicted
 
 
 def train(
@@ -48,9 +48,10 @@ def train(
         text_column: where the text is.
         label_column: where the label is.
         unlabelled: a file with a text a line (.txt), or of labelled texts, whose labels are not
-            looked at: for --train.unlabelled and --text.window. imdb brings its own.
+            looked at: for --train.unlabelled and --text.window. imdb and its archive bring their
+            own.
         init: the folder of a run of `pretrain`, or of another classifier, to start from; the model
-            and text settings must be the same.
+            settings, and those of --text that make the vocabulary, must be the same.
         teacher: the folders of one or more finished runs on the same examples, with the same seed
             or --train.validation-seed: what they and a linear model together say of texts without
             labels is learnt in the place of labels, of --train.unlabelled of them. Needs
@@ -58,12 +59,20 @@ def train(
         resume: go on with the run in the folder.
     """
     console = Console()
+    check_columns([data, unlabelled], text_column=text_column, label_column=label_column)
+    # What --init names has word vectors already.
+    reads_unlabelled = config.train.unlabelled > 0 or (config.text.window > 0 and init is None)
+    if unlabelled is not None and not reads_unlabelled:
+        raise ValueError(
+            "--unlabelled goes only with --train.unlabelled, or with --text.window and no --init,"
+            f" got {unlabelled!r} without: it would change nothing"
+        )
     corpus = load_corpus(
         data,
         text_column=text_column,
         label_column=label_column,
         test_path=test,
-        unlabelled=config.train.unlabelled > 0,
+        unlabelled=reads_unlabelled and unlabelled is None,
     )
     if teacher and config.train.unlabelled == 0:
         raise ValueError("train.unlabelled must be above 0 with --teacher, got 0")
@@ -100,7 +109,7 @@ def pretrain(
     text_column: str = "text",
     label_column: str = "label",
     predict: Predicted = "halves",
-    samples: int = 1024,
+    samples: int = SAMPLES,
     init: Path | None = None,
     resume: bool = False,
 ) -> None:
@@ -110,15 +119,16 @@ def pretrain(
         texts: a file with a text a line (.txt), or a CSV, TSV or JSONL file, or imdb or builtin;
             of those with test examples, the test examples are not read.
         run: the folder to make for the run.
-        config: the run's settings; what is about labels has no effect.
+        config: the run's settings; those that are about labels must be the defaults.
         text_column: where the text is.
         label_column: where the label is, of a file that has labels.
         predict: halves: one half of a text predicts the words and phrases of the other;
             next_words: a language model.
-        samples: words drawn for each batch to estimate the loss of next_words with.
+        samples: of next_words, words drawn for each batch to estimate the loss with.
         init: the folder of another run of `pretrain` to start from, such as one of next_words.
         resume: go on with the run in the folder.
     """
+    check_columns([texts], text_column=text_column, label_column=label_column)
     result = pretrain_run(
         config,
         _texts(texts, text_column, label_column),
@@ -150,6 +160,7 @@ def evaluate(
         text_column: where the text is.
         label_column: where the label is.
     """
+    check_columns([data], text_column=text_column, label_column=label_column)
     opened = lstm_jax.run.load(run)
     corpus = load_corpus(data, text_column=text_column, label_column=label_column)
     examples = corpus.test or corpus.train

@@ -23,6 +23,7 @@ FLOORS = [
         "lstm",
     ),
     *("layers", "pooling", "classifier", "train.config", "train.folder", "train.optimizer"),
+    *("train.settings",),
     *("train.batching",),
     *("train.metrics", "train.adversarial", "train.objective", "train.step", "train.prediction"),
     *(

@@ -36,7 +36,7 @@ def what_fit_gets(monkeypatch, tmp_path, config, corpus):
     return found
 
 
-@pytest.mark.parametrize(("there", "read"), [(MORE, 50), (MORE[:30], 30), ([], 0)])
+@pytest.mark.parametrize(("there", "read"), [(MORE, 50), (MORE[:30], 30)])
 def test_as_many_texts_without_labels_are_read_as_asked_and_there(
     monkeypatch, tmp_path, there, read
 ):

@@ -185,7 +185,8 @@ def test_each_text_has_its_own_row_in_the_batches(monkeypatch, tmp_path, classes
         raise InterruptedError
 
     monkeypatch.setattr(loop, "fit", fit)
-    told = replace(corpus, unlabelled=list(MORE), taught=rows)
+    corpus = replace(corpus, unlabelled=list(MORE))
+    told = replace(corpus, taught=rows)
     with pytest.raises(InterruptedError):
         loop.train(
             STUDENT,

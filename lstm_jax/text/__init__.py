@@ -14,7 +14,7 @@ from lstm_jax.text.cooccurrence import word_vectors
 from lstm_jax.text.corpus import UNLABELLED, Corpus, Examples, split_validation
 from lstm_jax.text.imdb import DataUnavailableError
 from lstm_jax.text.phrases import Phrases
-from lstm_jax.text.sources import load_corpus
+from lstm_jax.text.sources import check_columns, load_corpus
 from lstm_jax.text.tokenizer import PADDING, START, UNKNOWN, WordTokenizer
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Phrases",
     "WordTokenizer",
     "bucket_edges",
+    "check_columns",
     "encode_once",
     "evaluation_batches",
     "generate_reviews",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,14 +15,16 @@ BUILTIN_TRAIN, BUILTIN_TEST = 16_000, 4_000
 _TRAIN_SEED, _TEST_SEED = 0, 1
 
 NAMES = ("auto", "imdb", *_BUILTIN)
+# What the columns of a file of examples are called, unless another name is given.
+COLUMNS = {"text_column": "text", "label_column": "label"}
 _ARCHIVES = (".tar.gz", ".tgz")
 
 
 def load_corpus(
     name: str | Path,
     *,
-    text_column: str = "text",
-    label_column: str = "label",
+    text_column: str = COLUMNS["text_column"],
+    label_column: str = COLUMNS["label_column"],
     test_path: str | Path | None = None,
     unlabelled: bool = False,
     data_dir: str | Path | None = None,
@@ -70,6 +73,27 @@ def load_corpus(
         raise ValueError(f"{name}: the name must end in one of {endings}")
     known = "" if path.suffix else f"; the corpora are {', '.join(NAMES)}"
     raise ValueError(f"{name}: no such file{known}")
+
+
+def check_columns(sources: Sequence[str | Path | None], **columns: str) -> None:
+    """Refuses the name of a column where no source of texts has columns.
+
+    Args:
+        sources: names or paths as for `load_corpus`; None for one that is not given.
+        columns: `text_column` and `label_column`, as for `load_corpus`.
+
+    Raises:
+        ValueError: naming the option, if it has another value than its default.
+    """
+    given = [str(source) for source in sources if source is not None]
+    if any(Path(source).suffix.lower() in tables.SUFFIXES for source in given):
+        return
+    for name, column in columns.items():
+        if column != COLUMNS[name]:
+            raise ValueError(
+                f"--{name.replace('_', '-')} goes only with a file that has columns"
+                f" ({', '.join(tables.SUFFIXES)}), got {column!r} with {' and '.join(given)}"
+            )
 
 
 def _builtin(name: str) -> Corpus:

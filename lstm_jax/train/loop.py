@@ -27,6 +27,7 @@ from lstm_jax.train.metrics import compute_metrics, fit_temperature
 from lstm_jax.train.objective import Classification
 from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.prediction import predict_logits
+from lstm_jax.train.settings import check_start, check_training
 from lstm_jax.train.start import vectors_from_counts
 from lstm_jax.train.step import all_devices
 
@@ -51,7 +52,7 @@ def train(
         path: the run's folder, made here.
         command: what the user typed, for the record.
         init: the folder of a finished run, of `pretrain` or a classifier, whose tokenizer, phrases,
-            words and LSTMs this one starts from, whatever `text.window` says.
+            words and LSTMs this one starts from; the text settings that made them must be the same.
         teacher: says what to learn, in the place of labels, of the texts that have none: given the
             corpus and which part of it is for validation, gives the corpus with `taught`. Its time
             counts as the run's.
@@ -65,11 +66,14 @@ def train(
 
     Raises:
         ValueError: if the folder holds a run and `resume` is false, or the run in it has other
-            settings or data.
+            settings or data; or if a setting would change nothing, or contradict that of `init`.
         FloatingPointError: if the loss is not finite.
     """
     console, folder = console or Console(), RunFolder(path)
     source = finished_run(init)
+    check_training(config, len(corpus.unlabelled))
+    if source is not None:
+        check_start(config.text, source)
 
     def work(clock: Clock) -> tuple[Params, dict[str, Any]]:
         if source is not None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,9 @@ from lstm_jax.train.halves import HalfModel, Halves, Targets, mean_half_loss
 from lstm_jax.train.language_model import LanguageModel, Prediction, mean_word_loss
 from lstm_jax.train.objective import Objective
 from lstm_jax.train.optimizer import make_optimizer
+from lstm_jax.train.settings import SAMPLES, Predicted, check_pretraining, check_start
 from lstm_jax.train.start import vectors_from_counts
 from lstm_jax.train.step import all_devices
-
-Predicted = Literal["halves", "next_words"]
 
 
 def pretrain(
@@ -35,7 +34,7 @@ def pretrain(
     *,
     name: str,
     predict: Predicted = "halves",
-    samples: int = 1024,
+    samples: int = SAMPLES,
     init: Path | None = None,
     command: str,
     resume: bool = False,
@@ -44,7 +43,7 @@ def pretrain(
     """Trains a model of texts, for classifiers to start from.
 
     Args:
-        config: the run's settings; what is about labels has no effect.
+        config: the run's settings; those that are about labels must be the defaults.
         texts: what it reads. A part, `train.validation_fraction`, only measures it.
         path: the run's folder, made here.
         name: what the texts are called in the run's records.
@@ -52,7 +51,7 @@ def pretrain(
             (`lstm_jax.train.halves`), or the next word (`lstm_jax.train.language_model`).
         samples: the words drawn for each batch, of `next_words`.
         init: the folder of a finished run whose tokenizer, words and LSTMs, and phrases if it has
-            any, this one starts from, whatever `text.window` says.
+            any, this one starts from; the text settings that made them must be the same.
         command: what the user typed, for the record.
         resume: go on with the run in the folder, if there is one.
         console: where progress is shown; standard output by default.
@@ -70,6 +69,9 @@ def pretrain(
         raise ValueError(f"samples must be at least 1, got {samples}")
     console, folder = console or Console(), RunFolder(path)
     source = finished_run(init)
+    check_pretraining(config, predict, samples)
+    if source is not None:
+        check_start(config.text, source)
     # Nothing is cut off: a text longer than a row becomes several. A row of two halves has twice
     # the length that a classifier reads.
     size = config.text.max_length * (2 if predict == "halves" else 1)

@@ -1,0 +1,238 @@
+"""Settings that would change nothing are refused in one line that names them."""
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import small
+from rich.console import Console
+
+from experiments import imdb
+from lstm_jax import cli
+from lstm_jax.text import Corpus, Examples
+from lstm_jax.train import loop
+from lstm_jax.train.config import Config, ModelConfig, TextConfig, TrainConfig
+from lstm_jax.train.folder import RunFolder
+from lstm_jax.train.pretraining import pretrain
+from lstm_jax.train.settings import check_pretraining, check_start, check_training
+
+QUIET = Console(quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            Config(model=ModelConfig(phrase_dropout=0.5)),
+            r"model\.phrase_dropout must be 0\.0 without text\.phrases, got 0\.5",
+        ),
+        (
+            Config(model=ModelConfig(variational_dropout=True)),
+            r"model\.variational_dropout must be False where model\.embedding_dropout is 0",
+        ),
+        (
+            Config(model=ModelConfig(layer_dropout=0.1)),
+            r"model\.layer_dropout must be 0\.0 with one layer",
+        ),
+        (
+            Config(model=ModelConfig(direction="forward", merge="sum")),
+            r"model\.merge must be 'concat' where model\.direction is not bidirectional, got 'sum'",
+        ),
+        (
+            Config(model=ModelConfig(cell="coupled", forget_bias=2.0)),
+            r"model\.forget_bias must be 1\.0 where model\.cell is not lstm",
+        ),
+        (
+            Config(text=TextConfig(pad="front"), train=TrainConfig(buckets=4)),
+            r"train\.buckets must be 8 where text\.pad is front, got 4",
+        ),
+        (
+            Config(train=TrainConfig(validation_fraction=0, validation_seed=3)),
+            r"train\.validation_seed must be None where train\.validation_fraction is 0, got 3",
+        ),
+        (
+            Config(train=TrainConfig(unlabelled=100)),
+            r"train\.unlabelled must be 0 where there are no texts without labels, got 100",
+        ),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_a_setting_without_effect_is_refused_by_name(tmp_path, config, message):
+    with pytest.raises(ValueError, match=message):
+        loop.train(config, small.corpus(), tmp_path / "run", command="test", console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_same_settings_with_what_they_need_are_taken():
+    model = ModelConfig(
+        phrase_dropout=0.5,
+        variational_dropout=True,
+        embedding_dropout=0.1,
+        layers=2,
+        layer_dropout=0.1,
+        merge="sum",
+        forget_bias=2.0,
+    )
+    train = TrainConfig(buckets=4, validation_seed=3, unlabelled=100)
+    check_training(Config(text=TextConfig(phrases=(10,)), model=model, train=train), unlabelled=5)
+
+
+@pytest.mark.parametrize("name", imdb.PRESETS)
+def test_every_setting_of_every_preset_has_an_effect(name):
+    preset = imdb.PRESETS[name]
+    for config in (preset.config, *preset.teachers):
+        check_training(config, unlabelled=50_000)
+    if preset.reading is not None:
+        check_pretraining(preset.reading.config, "halves", 1024)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label_smoothing": 0.1}, r"train\.label_smoothing must be 0\.0 where texts are read"),
+        ({"class_weights": "balanced"}, r"train\.class_weights must be 'equal'"),
+        ({"adversarial": 0.1}, r"train\.adversarial must be 0\.0"),
+        ({"unlabelled": 10}, r"train\.unlabelled must be 0 "),
+    ],
+    ids=str,
+)
+def test_pretraining_refuses_what_is_about_labels(tmp_path, options, message):
+    config = Config(train=TrainConfig(**options))
+    with pytest.raises(ValueError, match=message):
+        pretrain(config, ["a film"], tmp_path / "run", name="films", command="test")
+
+
+def test_pretraining_refuses_what_its_task_does_not_use():
+    with pytest.raises(ValueError, match="samples must be 1024 with halves, got 20"):
+        check_pretraining(Config(), "halves", 20)
+    with pytest.raises(ValueError, match=r"text\.phrases must be \(\) with next_words"):
+        check_pretraining(Config(text=TextConfig(phrases=(10,))), "next_words", 20)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """The folder of a run with phrases and vectors from counts."""
+    folder = RunFolder(tmp_path / "source")
+    folder.path.mkdir()
+    Config(text=TextConfig(vocabulary_size=5_000, phrases=(30, 20), window=3)).save(folder.config)
+    folder.phrases.write_text(json.dumps({"vocabulary_size": 5_000, "codes": []}))
+    return folder
+
+
+def test_text_settings_of_another_run_to_start_from_are_taken(source):
+    own = TextConfig(vocabulary_size=5_000, phrases=(30, 20), max_length=7, truncate="middle")
+    check_start(own, source)
+    check_start(replace(own, window=3), source)  # whose vectors began so
+    source.phrases.unlink()
+    check_start(replace(own, phrases=()), source)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"vocabulary_size": 20_000}, r"text\.vocabulary_size must be 5000, as in .*, got 20000"),
+        ({"tokenizer": "keras"}, r"text\.tokenizer must be 'punctuation', as in .*, got 'keras'"),
+        ({"phrases": ()}, r"text\.phrases must be \(30, 20\), as in .*, got \(\)"),
+        ({"window": 8}, r"text\.window must be 3, as in .*, got 8"),
+    ],
+    ids=str,
+)
+def test_text_settings_that_disagree_with_the_run_to_start_from_are_refused(
+    source, tmp_path, options, message
+):
+    text = replace(TextConfig(vocabulary_size=5_000, phrases=(30, 20), window=3), **options)
+    with pytest.raises(ValueError, match=message):
+        check_start(text, source)
+    (source.path / "weights").mkdir()
+    config = replace(small.CONFIG, text=text)
+    how = {"command": "test", "init": source.path, "console": QUIET}
+    with pytest.raises(ValueError, match=message):
+        loop.train(config, small.corpus(), tmp_path / "run", **how)
+    with pytest.raises(ValueError, match=message):
+        pretrain(config, ["a film"], tmp_path / "run", name="films", **how)
+
+
+# The commands.
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """Runs a command and gives what it says on its way out, or what it asks `load_corpus` for."""
+
+    class Loaded(Exception):
+        pass
+
+    def load(name, **options):
+        raise Loaded(name, options["unlabelled"])
+
+    def run(capsys, *arguments):
+        monkeypatch.setattr(cli, "load_corpus", load)
+        monkeypatch.setattr(sys, "argv", ["lstm_jax", *map(str, arguments)])
+        with pytest.raises((SystemExit, Loaded)) as stopped:
+            cli.main()
+        return capsys.readouterr().err or stopped.value.args
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "x.csv", "run", "--unlabelled", "t.txt"], "--unlabelled goes only with"),
+        (
+            [
+                *["train", "x.csv", "run", "--unlabelled", "t.txt"],
+                *["--text.window", "3", "--init", "other"],
+            ],
+            "--text.window and no --init",
+        ),
+        (["train", "imdb", "run", "--text-column", "x"], "--text-column goes only with a file"),
+        (["train", "builtin", "run", "--label-column", "x"], "got 'x' with builtin"),
+        (["pretrain", "t.txt", "run", "--label-column", "x"], "got 'x' with t.txt"),
+        (["evaluate", "run", "imdb", "--text-column", "x"], "got 'x' with imdb"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_option_without_effect_is_refused_in_one_line(told, capsys, arguments, message):
+    error = told(capsys, *arguments)
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "loaded"),
+    [
+        ([], False),
+        (["--train.unlabelled", "10"], True),
+        (["--text.window", "3"], True),
+        (["--text.window", "3", "--init", "other"], False),
+    ],
+    ids=str,
+)
+def test_reviews_without_labels_are_loaded_where_they_are_read(told, capsys, options, loaded):
+    assert told(capsys, "train", "imdb", "run", *options) == ("imdb", loaded)
+
+
+@pytest.mark.parametrize(("window", "loaded"), [(0, False), (3, True)])
+def test_the_experiment_loads_them_for_vectors_from_counts(monkeypatch, tmp_path, window, loaded):
+    examples = Examples(["a film", "a plot"], np.array([0, 1], np.int32))
+    asked = []
+
+    class Loaded(Exception):
+        pass
+
+    def load(source, *, unlabelled):
+        asked.append(unlabelled)
+        return Corpus("small", examples, None, ("bad", "good"))
+
+    def train(*arguments, **options):
+        raise Loaded
+
+    monkeypatch.setattr(imdb, "load_corpus", load)
+    monkeypatch.setattr(imdb, "train", train)
+    config = replace(imdb.BILSTM, text=replace(imdb.BILSTM.text, window=window))
+    with pytest.raises(Loaded):
+        imdb.run(imdb.Experiment(config, runs=tmp_path))
+    assert asked == [loaded]
