@@ -101,6 +101,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         OSError: if the folder cannot be made, or what the block raises of this kind; in place of
             the folder's own name there stands `path`.
     """
+    if path.name in ("", ".."):  # as "." has
+        path = path.resolve()
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise ValueError(f"{path}: exists already; give the name of a new folder")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import across
 import numpy as np
 import pytest
 
@@ -25,16 +26,21 @@ print(json.dumps({"devices": len(jax.devices()), **result}))
 """
 
 
-def run(path: Path, devices: int) -> tuple[dict, list[dict]]:
+def run_program(program: str, *arguments: Path, devices: int) -> str:
+    """What a program prints that has as many devices."""
     environment = os.environ | {
         "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
     }
-    command = [sys.executable, "-c", PROGRAM, str(path)]
-    output = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=True
-    ).stdout
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run(path: Path, devices: int) -> tuple[dict, list[dict]]:
+    output = run_program(PROGRAM, path, devices=devices)
     records = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
     return json.loads(output.splitlines()[-1]), records
 
@@ -51,3 +57,16 @@ def test_eight_devices_have_the_losses_of_one_and_count_each_example_once(tmp_pa
     for name in ("validation_loss", "test_loss", "test_accuracy"):
         assert eight[name] == pytest.approx(one[name], abs=1e-5)
     assert eight["test_examples"] == one["test_examples"] == 30
+
+
+def test_a_run_is_opened_exported_and_started_from_on_any_number_of_devices(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    across.train(one)
+    program = (TESTS / "across.py").read_text()
+    of_two, of_one = json.loads(run_program(program, two, one, devices=2).splitlines()[-1])
+    across.use(two, tmp_path / "used_here")
+    for path, there in ((one, of_one), (two, of_two)):
+        here = across.said(path)
+        assert (here["devices"], there["devices"]) == (1, 2)
+        assert here["loss"] == pytest.approx(there["loss"], abs=1e-6)
+        np.testing.assert_allclose(here["probabilities"], there["probabilities"], atol=1e-6)

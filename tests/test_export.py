@@ -50,7 +50,7 @@ def random_run(classes=2, phrases=(), model=None, size=22, **text) -> Run:
     config = replace(
         small.CONFIG,
         text=replace(small.CONFIG.text, phrases=phrases, **text),
-        model=replace(small.CONFIG.model, hidden_size=5, **(model or {})),
+        model=replace(small.CONFIG.model, **{"hidden_size": 5, **(model or {})}),
     )
     words = tokenizer(config.text.tokenizer, size)
     found = None
@@ -218,7 +218,7 @@ def test_the_script_imports_nothing_of_ours(format, needed, tmp_path):
         check=True,
     )
     *lines, modules = done.stdout.splitlines()
-    found = [list(json.loads(line).values()) for line in lines]
+    found = [list(json.loads(line)["probabilities"].values()) for line in lines]
     np.testing.assert_allclose(found, run.predict(ODD[2:4]), atol=1e-5)
     loaded = set(modules.split())
     assert needed in loaded
@@ -233,7 +233,100 @@ def test_names_of_classes_are_data_and_not_code(format, tmp_path):
     export.write_folder(run, tmp_path, format)
     command = [sys.executable, "-I", str(tmp_path / "score.py"), "film"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert tuple(json.loads(done.stdout)) == names
+    printed = json.loads(done.stdout)
+    assert tuple(printed["probabilities"]) == names
+    assert printed["label"] == names[int(run.predict(["film"]).argmax())]
+
+
+def run_score(folder: Path, *arguments: str, given: bytes = b"") -> list[dict]:
+    """What the script prints, and nothing on standard error."""
+    done = subprocess.run(
+        [sys.executable, "-I", str(folder / "score.py"), *arguments],
+        input=given,
+        capture_output=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "LC_ALL": "C"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_script_reads_arguments_a_file_and_standard_input(tmp_path):
+    run = random_run()
+    export.write_folder(run, tmp_path, "onnx")
+    texts = ["film", "", "a very slow film", "schön", "\u6620\u753b <br /> \U0001f3ac", "-"]
+    lines = "\ufeff" + "\r\n".join(texts)  # as an editor on Windows leaves it
+    (tmp_path / "texts.txt").write_bytes(lines.encode())
+    expected = run.predict(texts)
+    for printed in (
+        run_score(tmp_path, *texts),
+        run_score(tmp_path, "--file", str(tmp_path / "texts.txt")),
+        run_score(tmp_path, "-", given=lines.encode()),
+    ):
+        assert [row["label"] for row in printed] == [
+            run.class_names[label] for label in expected.argmax(1)
+        ]
+        found = [list(row["probabilities"].values()) for row in printed]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert run_score(tmp_path, "-") == []
+    assert len(run_score(tmp_path, "-", given=b"good \xff film\n")) == 1
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("pad", ["front", "back"])
+def test_any_number_of_texts_is_scored_in_order(format, pad, tmp_path, monkeypatch):
+    run = random_run(pad=pad)
+    export.write_folder(run, tmp_path, format)
+    script = runpy.run_path(str(tmp_path / "score.py"))
+    script["score"].__globals__.update(CHUNK=7, BATCH=3)
+    texts = [ODD[n % len(ODD)] for n in range(23)]
+    np.testing.assert_allclose(script["score"](iter(texts)), run.predict(texts), atol=1e-5)
+    np.testing.assert_allclose(script["score"]([""]), run.predict([""]), atol=1e-5)
+    assert script["score"]([]).shape == (0, 2)
+
+
+MEASURED = """
+import resource, runpy, sys
+sys.argv = ["score.py", "-"]
+runpy.run_path("score.py", run_name="__main__")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+
+
+def test_60000_questions_are_scored_in_the_memory_of_a_thousand(tmp_path):
+    run = random_run(model={"hidden_size": 16, "direction": "forward"}, max_length=24)
+    export.write_folder(run, tmp_path, "onnx")
+    texts = [f"the film is {word}, a very good plot" * 2 for word in ("slow", "good", "bad")]
+    needed = []
+    for count in (1_000, 60_000):
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", MEASURED],
+            input="\n".join(texts[n % 3] for n in range(count)),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert len(done.stdout.splitlines()) == count
+        needed.append(int(done.stderr) / 1024)  # MiB
+    assert needed[0] < 400
+    assert needed[1] < needed[0] + 50
+
+
+def test_the_script_ends_quietly_when_its_output_is_cut(tmp_path):
+    export.write_folder(random_run(), tmp_path, "onnx")
+    command = [sys.executable, "-I", str(tmp_path / "score.py"), "-"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdin.write(b"film\n" * 5_000)
+        process.stdin.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_a_run_in_bfloat16_is_exported_in_float32(tmp_path):
@@ -290,7 +383,7 @@ def test_a_folder_that_holds_something_is_left_alone(trained, tmp_path, monkeypa
     with pytest.raises(SystemExit) as stopped:
         command(monkeypatch, "export", trained, tmp_path)
     assert stopped.value.code == 2
-    assert "folder must be new or empty" in capsys.readouterr().err
+    assert "exists already; give the name of a new folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
@@ -326,6 +419,44 @@ def test_a_missing_package_is_named_with_what_installs_it(trained, tmp_path, mon
         command(monkeypatch, "export", trained, tmp_path / "out")
     assert stopped.value.code == 2
     assert "needs the package onnx: pip install 'lstm_jax[interop]'" in capsys.readouterr().err
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+import test_export
+def prove(run, folder):
+    print("written", flush=True)
+    time.sleep(600)
+test_export.export.prove = prove
+test_export.export.export_run(test_export.random_run(), Path(sys.argv[1]), "onnx")
+"""
+
+
+def test_a_kill_leaves_no_unproved_folder_and_the_next_export_clears_up(tmp_path):
+    out = tmp_path / "out"
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(out)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"written\n"
+        process.kill()
+    (left,) = tmp_path.iterdir()
+    assert (left.name, len(list(left.iterdir()))) == (f".out.{process.pid}.partial", 3)
+    run = random_run()
+    export.export_run(run, out, "onnx")
+    assert list(tmp_path.iterdir()) == [out]
+    np.testing.assert_allclose(export.run_script(out, ["film"]), run.predict(["film"]), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["out[1]", "a: b", "schön", "a\\b", "-out", "x" * 250])
+def test_any_path_of_the_file_system_takes_an_export(name, tmp_path):
+    run = random_run()
+    export.export_run(run, tmp_path / name, "onnx")
+    found = export.run_script(tmp_path / name, ["film"])
+    np.testing.assert_allclose(found, run.predict(["film"]), atol=1e-5)
 
 
 @pytest.mark.real_data

@@ -6,7 +6,6 @@ the run gives.
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_jax.files import new_folder
 from lstm_jax.run import Run
 from lstm_jax.text import Padding
 
@@ -26,27 +26,62 @@ Format = Literal["onnx", "stablehlo"]
 TOLERANCE = 1e-4  # between two probabilities; what float32 leaves open is a hundredth of it
 
 SCRIPT = '''\
-"""Prints the probability of each class: python score.py "a text" "another text" """
-import json, sys
+"""Prints the label and the probability of each class, a JSON object a text.
+
+    python score.py "a text" "another text"
+    python score.py --file texts.txt  (a text a line)
+    python score.py - < texts.txt
+"""
+import itertools, json, os, sys
 from pathlib import Path
 import numpy as np, {package}
 from tokenizers import Tokenizer
 
 FOLDER, CLASSES = Path(__file__).resolve().parent, {classes}
 HEAD, TAIL = {head}, {tail}  # of a longer text, only so many tokens from each end are read
+CHUNK, BATCH = 1024, max(1, 2**15 // (HEAD + TAIL))  # texts tokenized, and computed, at a time
 tokenizer = Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
 model = {model}
 
 def score(texts):
-    """The probabilities [texts, classes]."""
-    ids = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
-    ids = [row if len(row) <= HEAD + TAIL else row[:HEAD] + row[len(row) - TAIL :] for row in ids]
+    """The probabilities [texts, classes] of any number of texts."""
+    texts, scores = list(texts), []
+    for start in range(0, len(texts), CHUNK):
+        ids = [each.ids for each in tokenizer.encode_batch(texts[start : start + CHUNK])]
+        for row in ids:
+            del row[HEAD : max(HEAD, len(row) - TAIL)]
+        by_length = np.argsort([len(row) for row in ids], kind="stable")
+        found = np.empty((len(ids), len(CLASSES)), np.float32)
+        for first in range(0, len(ids), BATCH):
+            batch = by_length[first : first + BATCH]
+            found[batch] = score_ids([ids[n] for n in batch])
+        scores.append(found)
+    return np.concatenate([np.empty((0, len(CLASSES)), np.float32), *scores])
+
+def score_ids(ids):
+    """The probabilities [texts, classes] of lists of token ids, computed at once."""
 {rows}
     return np.asarray({probabilities})
 
+def read(arguments):
+    """The texts that a command line names, one after the other."""
+    if arguments[0] not in ("-", "--file"):
+        yield from arguments
+        return
+    path = 0 if arguments[0] == "-" else arguments[1]
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        yield from (line.rstrip("\\n") for line in file)
+
 if __name__ == "__main__":
-    for row in score(sys.argv[1:] or sys.exit(__doc__)):
-        print(json.dumps(dict(zip(CLASSES, row.tolist()))))
+    texts = read(sys.argv[1:] or sys.exit(__doc__))
+    try:
+        while some := list(itertools.islice(texts, CHUNK)):
+            for row in score(some):
+                by_class = dict(zip(CLASSES, row.tolist()))
+                print(json.dumps({{"label": CLASSES[row.argmax()], "probabilities": by_class}}))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has read enough
+        os._exit(0)
 '''
 
 # How rows are filled up to one width, and how long the model is told that they are.
@@ -78,7 +113,7 @@ RECIPES: dict[str, _Recipe] = {
         "model.onnx",
         "onnxruntime",
         'onnxruntime.InferenceSession(str(FOLDER / "model.onnx"))',
-        "lengths.max()",
+        "max(1, lengths.max())",
         'model.run(None, {"tokens": tokens, "lengths": lengths})[0]',
     ),
     "stablehlo": _Recipe(
@@ -87,7 +122,7 @@ RECIPES: dict[str, _Recipe] = {
         "jax, jax.export",
         "jax.jit("
         'jax.export.deserialize(bytearray((FOLDER / "model.stablehlo").read_bytes())).call)',
-        "2 ** int(lengths.max() - 1).bit_length()  # few widths: each is compiled once",
+        "2 ** int(max(1, lengths.max()) - 1).bit_length()  # few: each is compiled once",
         "model(tokens, lengths)",
     ),
 }
@@ -104,6 +139,8 @@ class Proof(NamedTuple):
 def export_run(run: Run, folder: Path, format: Format) -> Proof:
     """Makes a folder that scores texts as the run does, in float32, and proves it.
 
+    It gets its name once it is proved: a process that fails or is killed leaves none of that name.
+
     Args:
         run: a trained run.
         folder: where to; it must not be there, or be empty.
@@ -116,18 +153,12 @@ def export_run(run: Run, folder: Path, format: Format) -> Proof:
         ValueError: if the folder has something in it, the format is unknown or needs a package
             that is not installed, or it has no counterpart of something in the run.
         RuntimeError: if the script fails, or its probabilities differ from the run's by more than
-            1e-4; the folder is gone then.
+            1e-4.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"folder must be new or empty, got {folder}")
     run = in_float32(run)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        write_folder(run, folder, format)
-        return prove(run, folder)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
+    with new_folder(folder) as unproved:
+        write_folder(run, unproved, format)
+        return prove(run, unproved)
 
 
 def in_float32(run: Run) -> Run:
@@ -197,18 +228,19 @@ def prove(run: Run, folder: Path) -> Proof:
     worst = int(differences.argmax())
     if not differences[worst] <= TOLERANCE:
         raise RuntimeError(
-            f"{folder} gives {found[worst]} where the run gives {expected[worst]}, which is "
+            f"score.py gives {found[worst]} where the run gives {expected[worst]}, which is "
             f"{differences[worst]:.1e} away and must be at most {TOLERANCE}; text: {texts[worst]!r}"
         )
     return Proof(texts, expected, found)
 
 
 def run_script(folder: Path, texts: Sequence[str]) -> NDArray[np.float64]:
-    """What `score.py` prints in isolated mode: the probabilities [N, classes]."""
+    """What `score.py` prints in isolated mode of N texts of a line each: [N, classes]."""
     # An accelerator may be taken by this process.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-I", "score.py", *texts],
+        [sys.executable, "-I", "score.py", "-"],
+        input="".join(f"{text}\n" for text in texts),
         cwd=folder,
         env=environment | {"JAX_PLATFORMS": "cpu"},
         capture_output=True,
@@ -217,8 +249,9 @@ def run_script(folder: Path, texts: Sequence[str]) -> NDArray[np.float64]:
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(f"{folder / 'score.py'} failed:\n{done.stderr}")
-    return np.array([list(json.loads(line).values()) for line in done.stdout.splitlines()])
+        raise RuntimeError(f"score.py failed:\n{done.stderr}")
+    rows = [json.loads(line)["probabilities"] for line in done.stdout.splitlines()]
+    return np.array([list(row.values()) for row in rows])
 
 
 def typical_texts(run: Run) -> tuple[str, ...]:
@@ -226,7 +259,7 @@ def typical_texts(run: Run) -> tuple[str, ...]:
     words = run.tokenizer.words(range(3, run.tokenizer.vocabulary_size))
     words = [word for word in words if word.isprintable()] or ["word"]
     repeated = words * (1 + 2 * run.config.text.max_length // len(words))
-    longest = " ".join(repeated)[:20_000]  # a command line has bounds
+    longest = " ".join(repeated)[:20_000]
     return (
         "",
         words[0],
