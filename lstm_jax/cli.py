@@ -1,13 +1,16 @@
 """`python -m lstm_jax`: train on one's own texts, evaluate, predict, ship."""
 
+import contextlib
+import io
 import json
+import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +21,10 @@ import lstm_jax.run
 from lstm_jax.command_line import call, explain
 from lstm_jax.machine import keep_memory
 from lstm_jax.teacher import teach
-from lstm_jax.text import check_columns, load_corpus
+from lstm_jax.text import check_columns, load_corpus, load_labelled, read_texts
+from lstm_jax.text.formats import is_table
+from lstm_jax.text.lines import lines
+from lstm_jax.text.records import find_text_column
 from lstm_jax.train.config import Config
 from lstm_jax.train.loop import train as train_run
 from lstm_jax.train.pretraining import pretrain as pretrain_run
@@ -77,7 +83,7 @@ def train(
     if teacher and config.train.unlabelled == 0:
         raise ValueError("train.unlabelled must be above 0 with --teacher, got 0")
     if unlabelled is not None:
-        corpus = replace(corpus, unlabelled=_texts(unlabelled, text_column, label_column))
+        corpus = replace(corpus, unlabelled=_texts(unlabelled, text_column))
     if corpus.notice:
         console.print(corpus.notice, style="bold yellow")
     for warning in corpus.warnings:
@@ -107,7 +113,6 @@ def pretrain(
     /,
     config: Annotated[Config, arg(name="")] = Config(name="pretrained"),  # noqa: B008 - frozen
     text_column: str = "text",
-    label_column: str = "label",
     predict: Predicted = "halves",
     samples: int = SAMPLES,
     init: Path | None = None,
@@ -116,22 +121,21 @@ def pretrain(
     """Train on texts without labels, for `train --init` to start from.
 
     Args:
-        texts: a file with a text a line (.txt), or a CSV, TSV or JSONL file, or imdb or builtin;
-            of those with test examples, the test examples are not read.
+        texts: a file with a text a line (.txt), or a CSV, TSV or JSONL file, of which labels are
+            not read; or imdb or builtin, of which test examples are not read.
         run: the folder to make for the run.
         config: the run's settings; those that are about labels must be the defaults.
-        text_column: where the text is.
-        label_column: where the label is, of a file that has labels.
+        text_column: where the text is, of a file with columns.
         predict: halves: one half of a text predicts the words and phrases of the other;
             next_words: a language model.
         samples: of next_words, words drawn for each batch to estimate the loss with.
         init: the folder of another run of `pretrain` to start from, such as one of next_words.
         resume: go on with the run in the folder.
     """
-    check_columns([texts], text_column=text_column, label_column=label_column)
+    check_columns([texts], text_column=text_column)
     result = pretrain_run(
         config,
-        _texts(texts, text_column, label_column),
+        _texts(texts, text_column),
         run,
         name=texts,
         predict=predict,
@@ -162,17 +166,10 @@ def evaluate(
     """
     check_columns([data], text_column=text_column, label_column=label_column)
     opened = lstm_jax.run.load(run)
-    corpus = load_corpus(data, text_column=text_column, label_column=label_column)
-    examples = corpus.test or corpus.train
-    unknown = set(corpus.class_names) - set(opened.class_names)
-    if unknown:
-        raise ValueError(
-            f"labels must be among the run's, {list(opened.class_names)}; got {sorted(unknown)}"
-        )
-    numbers = [opened.class_names.index(name) for name in corpus.class_names]
-    labels = [numbers[label] for label in examples.labels]
-    renumbered = type(examples)(examples.texts, examples.labels * 0 + labels)
-    console, measured = Console(), opened.evaluate(renumbered)
+    examples = load_labelled(
+        data, opened.class_names, text_column=text_column, label_column=label_column
+    )
+    console, measured = Console(), opened.evaluate(examples)
     console.print(metrics_table(measured.as_dict()))
     console.print(confusion_table(measured.confusion, opened.class_names))
 
@@ -182,6 +179,7 @@ def predict(
     texts: Annotated[Positional[tuple[str, ...]], arg(metavar="TEXTS")] = (),
     /,
     file: Annotated[Path | None, arg(aliases=["-f"])] = None,
+    text_column: str | None = None,
     json_lines: Annotated[bool, arg(name="json")] = False,
     batch_size: int = 128,
 ) -> None:
@@ -190,7 +188,10 @@ def predict(
     Args:
         run: the folder of a trained run.
         texts: the texts.
-        file: a file with one text a line.
+        file: a CSV, TSV or JSONL file, whose other columns are not looked at; of any other name, a
+            file with one text a line.
+        text_column: where the text is in a file with columns; else in `text`, or in the only column
+            that has something else than numbers in it.
         json_lines: print a JSON object a line, with the probability of every class.
         batch_size: texts computed at a time; with 1, each line of standard input is answered at
             once.
@@ -198,7 +199,19 @@ def predict(
     if texts and file:
         raise ValueError("texts and --file cannot be given together")
     opened = lstm_jax.run.load(run)
-    source = iter(texts) if texts else _lines(file)
+    if text_column is None and file is not None and is_table(file):
+        text_column = find_text_column(file)
+        if text_column.casefold() != "text":
+            print(f"{file}: the texts are taken from {text_column!r}", file=sys.stderr)
+    if texts:
+        source = map(_in_utf8, texts)
+    elif file is not None:
+        source = read_texts(file, text_column)
+    else:
+        stream = cast(io.BufferedReader, sys.stdin.buffer)
+        source = (line.rstrip("\r\n") for line in lines(stream, "standard input"))
+    # JSON has escapes for what the output's encoding lacks.
+    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
     for prediction in opened.stream(source, batch_size=batch_size):
         if json_lines:
             line = json.dumps(
@@ -207,7 +220,7 @@ def predict(
                     "probabilities": prediction.probabilities,
                     "text": prediction.text,
                 },
-                ensure_ascii=False,
+                ensure_ascii=ascii_only,
             )
         else:
             line = f"{prediction.label}\t{prediction.probability:.4f}\t{prediction.text}"
@@ -248,20 +261,25 @@ def export(
     console.print(f'Try it: python {script} "some text"', soft_wrap=True)
 
 
-def _texts(name: str, text_column: str, label_column: str) -> list[str]:
+def _texts(name: str, text_column: str) -> list[str]:
     """The texts of a file or a corpus, without their labels and without test examples."""
-    if name.endswith(".txt"):
-        return [line for line in _lines(Path(name)) if line.strip()]
-    corpus = load_corpus(name, text_column=text_column, label_column=label_column, unlabelled=True)
+    path = Path(name).expanduser()
+    if path.is_file() and is_table(path):
+        return list(read_texts(path, text_column))
+    if path.suffix.lower() == ".txt":
+        return [text for text in read_texts(path) if text.strip()]
+    corpus = load_corpus(name, unlabelled=True)
     return [*corpus.train.texts, *corpus.unlabelled]
 
 
-def _lines(file: Path | None) -> Iterator[str]:
-    if file is None:
-        yield from (line.rstrip("\r\n") for line in sys.stdin)
-        return
-    with file.open(encoding="utf-8") as stream:
-        yield from (line.rstrip("\r\n") for line in stream)
+def _in_utf8(argument: str) -> str:
+    """An argument; if its bytes are not in the locale's encoding, read as UTF-8."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:  # Python has put surrogates in their place
+        with contextlib.suppress(UnicodeDecodeError):
+            return os.fsencode(argument).decode()
+    return argument
 
 
 def metrics_table(result: dict) -> Table:
@@ -301,10 +319,15 @@ def run_command(main: Callable[[], object], program: str | None = None) -> None:
 
     What a user can mend becomes one line and exit status 2, not a traceback.
 
+    What the encoding of the output lacks is written as `\\u2026`.
+
     Args:
         main: what to run.
         program: what the line begins with; by default the module that Python was started with.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     keep_memory()
     try:
         main()

@@ -1,7 +1,7 @@
 """A trained run, opened again from its folder."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,9 +67,10 @@ class Run:
         tokens, lengths = jnp.zeros((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
         return self.model.init(jax.random.key(0), tokens, lengths)["params"]
 
-    def logits(self, texts: Sequence[str], *, batch_size: int = 128) -> NDArray[np.float32]:
+    def logits(self, texts: Iterable[str], *, batch_size: int = 128) -> NDArray[np.float32]:
         """The logits [N, C] of N texts, divided by the temperature; C = 1 for two classes."""
         _check_batch_size(batch_size)
+        texts = list(_iterated(texts))
         if not texts:
             return np.zeros((0, self.model.outputs), np.float32)
         batches = evaluation_batches(
@@ -83,19 +84,20 @@ class Run:
         logits = predict_logits(self.model, self.params, batches, self._placement)
         return logits / np.float32(self.temperature)
 
-    def predict(self, texts: Sequence[str], *, batch_size: int = 128) -> NDArray[np.float64]:
+    def predict(self, texts: Iterable[str], *, batch_size: int = 128) -> NDArray[np.float64]:
         """The probability of each class for each text.
 
         Args:
-            texts: N strings; an empty one is allowed.
+            texts: N strings, in a list, an array, a column of a data frame, or whatever gives one
+                after the other; an empty one is allowed.
             batch_size: texts computed at a time.
 
         Returns:
             [N, classes], rows that sum to one, classes in the order of `class_names`.
 
         Raises:
-            ValueError: if `texts` is a single string, or something in it is not a string; if
-                `batch_size` is below 1.
+            ValueError: if `texts` is a single string or a table, or something in it is not a
+                string; if `batch_size` is below 1.
         """
         return probabilities(self.logits(texts, batch_size=batch_size))
 
@@ -113,7 +115,7 @@ class Run:
             ValueError: if `batch_size` is below 1, before a text is read; and as `predict`.
         """
         _check_batch_size(batch_size)
-        return self._stream(iter(texts), batch_size)
+        return self._stream(_iterated(texts), batch_size)
 
     def _stream(self, remaining: Iterator[str], batch_size: int) -> Iterator[Prediction]:
         while batch := list(islice(remaining, batch_size)):
@@ -158,6 +160,23 @@ def load(path: str | Path) -> Run:
 def _check_batch_size(batch_size: int) -> None:
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+
+
+def _iterated(texts: Iterable[str]) -> Iterator[str]:
+    """What gives the texts one after the other.
+
+    Raises:
+        ValueError: if iterating would give something else: the letters of a string, the names of
+            a table's columns, the keys of a dictionary.
+    """
+    if isinstance(texts, str | bytes):
+        raise ValueError("texts must be a list of strings, got a single string")
+    dimensions = getattr(texts, "ndim", 1)  # of NumPy's arrays, and of pandas without importing it
+    if dimensions != 1:
+        raise ValueError(f"texts must have one dimension, got {dimensions}")
+    if isinstance(texts, Mapping) or not isinstance(texts, Iterable):
+        raise ValueError(f"texts must be a list of strings, got {type(texts).__name__}")
+    return iter(texts)
 
 
 def _ladder(max_length: int) -> tuple[int, ...]:

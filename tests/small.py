@@ -1,5 +1,6 @@
 """A corpus and settings small enough to train in a second or two."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +57,11 @@ KEPT_OFTEN = replace(CONFIG, train=replace(CONFIG.train, checkpoint_every=5))
 def lines(path: Path) -> list[str]:
     """The lines of a text file."""
     return path.read_text().splitlines()
+
+
+def standard_input(content: bytes) -> io.TextIOWrapper:
+    """What `sys.stdin` is like when those bytes are piped in."""
+    return io.TextIOWrapper(io.BufferedReader(io.BytesIO(content)), "ascii")  # pyright: ignore
 
 
 def replace_dropout(config: ModelConfig) -> ModelConfig:

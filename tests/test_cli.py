@@ -84,7 +84,7 @@ def test_predict_reads_files_and_standard_input_alike(trained, tmp_path, monkeyp
     from_arguments = capsys.readouterr().out
     command(monkeypatch, "predict", run, "--json", "--file", tmp_path / "texts.txt")
     from_file = capsys.readouterr().out
-    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(texts)))
+    monkeypatch.setattr(sys, "stdin", small.standard_input("\n".join(texts).encode()))
     command(monkeypatch, "predict", run, "--json", "--batch-size", 2)
     from_input = capsys.readouterr().out
     read = [

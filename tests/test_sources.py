@@ -130,7 +130,7 @@ def test_the_test_file_uses_the_classes_of_the_training_file(write):
         ('text,label\n"b"c,y\n', "line 2: .*expected after.*is a quote missing"),
         ("text,label\na,x\nb,x\n", "there must be at least two labels, got only 'x'"),
         ("text,label\na,x\ncaf\u00e9,y\n".encode("latin-1"), "line 3: byte 0xe9 is not UTF-8"),
-        ("text,label\na,x\n".encode("utf-16"), "line 1: byte 0xff is not UTF-8"),
+        (b"text,label\na,\xff\xfe\n", "line 2: byte 0xff is not UTF-8"),
     ],
 )
 def test_a_csv_is_told_what_is_wrong_and_on_which_line(write, content, message):

@@ -14,7 +14,8 @@ from lstm_jax.text.cooccurrence import word_vectors
 from lstm_jax.text.corpus import UNLABELLED, Corpus, Examples, split_validation
 from lstm_jax.text.imdb import DataUnavailableError
 from lstm_jax.text.phrases import Phrases
-from lstm_jax.text.sources import check_columns, load_corpus
+from lstm_jax.text.sources import check_columns, load_corpus, load_labelled
+from lstm_jax.text.tables import read_texts
 from lstm_jax.text.tokenizer import PADDING, START, UNKNOWN, WordTokenizer
 
 __all__ = [
@@ -37,6 +38,8 @@ __all__ = [
     "evaluation_batches",
     "generate_reviews",
     "load_corpus",
+    "load_labelled",
+    "read_texts",
     "split_validation",
     "training_batches",
     "word_vectors",

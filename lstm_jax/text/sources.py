@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lstm_jax.text import imdb, tables
+import numpy as np
+
+from lstm_jax.text import formats, imdb, labels, tables
 from lstm_jax.text.corpus import Corpus, Examples
 
 # The built-in corpus: its number of classes by name, and its sizes.
@@ -36,27 +38,29 @@ def load_corpus(
             - "imdb": as TFDS has it prepared, else downloaded; never anything else;
             - "builtin", "builtin5": made-up reviews in two or five classes, made on the spot;
             - "auto": "imdb", or else "builtin" with a `notice` that says so and why;
-            - the path of a `.csv`, `.tsv` or `.jsonl` file of training examples;
+            - the path of a `.csv`, `.tsv`, `.jsonl` or `.ndjson` file of training examples;
             - the path of `aclImdb_v1.tar.gz`, or of the folder it unpacks to.
-        text_column: for a file of examples, where the text is.
-        label_column: for a file of examples, where the label is: a string or a whole number.
+        text_column: for a file of examples, where the text is; in any case if no column has
+            exactly this name.
+        label_column: for a file of examples, where the label is: a string or a whole number; in
+            any case too.
         test_path: for a file of examples, another with the test examples.
         unlabelled: for IMDB, whether to load the reviews without labels too.
         data_dir: for IMDB, TFDS's data directory; else `TFDS_DATA_DIR` or TFDS's default.
 
     Returns:
-        The corpus. Print its `notice` if it has one.
+        The corpus. Print its `notice` if it has one, and its `warnings`.
 
     Raises:
         ValueError: if there is no such name or path, or what is there is not as described.
         DataUnavailableError: a `FileNotFoundError`, if "imdb" cannot be had; says what to do.
     """
     path = Path(name).expanduser()
-    is_table = path.suffix.lower() in tables.SUFFIXES
+    is_table = formats.is_table(path)
     if test_path is not None and not is_table:
         raise ValueError(
             f"{test_path}: a file of test examples goes only with a training file that ends in one"
-            f" of {', '.join(tables.SUFFIXES)}; {name} has its own test examples"
+            f" of {', '.join(formats.SUFFIXES)}; {name} has its own test examples"
         )
     if name == "auto":
         return _imdb_or_builtin(unlabelled, data_dir)
@@ -66,11 +70,12 @@ def load_corpus(
         return _builtin(str(name))
     if is_table and path.is_file():
         return _own_file(path, test_path, text_column, label_column)
+    if _has_folders_of_classes(path):
+        raise ValueError(formats.refusal(path))
     if path.is_dir() or (path.is_file() and path.name.lower().endswith(_ARCHIVES)):
         return imdb.read_archive(path, unlabelled=unlabelled)
     if path.exists():
-        endings = ", ".join(tables.SUFFIXES + _ARCHIVES)
-        raise ValueError(f"{name}: the name must end in one of {endings}")
+        raise ValueError(formats.unlabelled(path))
     known = "" if path.suffix else f"; the corpora are {', '.join(NAMES)}"
     raise ValueError(f"{name}: no such file{known}")
 
@@ -86,14 +91,59 @@ def check_columns(sources: Sequence[str | Path | None], **columns: str) -> None:
         ValueError: naming the option, if it has another value than its default.
     """
     given = [str(source) for source in sources if source is not None]
-    if any(Path(source).suffix.lower() in tables.SUFFIXES for source in given):
+    if any(formats.is_table(Path(source)) for source in given):
         return
     for name, column in columns.items():
         if column != COLUMNS[name]:
             raise ValueError(
                 f"--{name.replace('_', '-')} goes only with a file that has columns"
-                f" ({', '.join(tables.SUFFIXES)}), got {column!r} with {' and '.join(given)}"
+                f" ({', '.join(formats.SUFFIXES)}), got {column!r} with {' and '.join(given)}"
             )
+
+
+def _has_folders_of_classes(path: Path) -> bool:
+    """Whether it is a folder with one for each class, and not one of IMDB."""
+    return not any((path / folder).is_dir() for folder in ("aclImdb", "train")) and any(
+        path.glob("*/*.txt")
+    )
+
+
+def load_labelled(
+    name: str | Path,
+    class_names: tuple[str, ...],
+    *,
+    text_column: str = COLUMNS["text_column"],
+    label_column: str = COLUMNS["label_column"],
+    data_dir: str | Path | None = None,
+) -> Examples:
+    """Loads the examples on which a classifier that is trained already is measured.
+
+    Args:
+        name, text_column, label_column, data_dir: as for `load_corpus`. Of a corpus with test
+            examples, they are taken. A file needs no more than a row.
+        class_names: the classifier's classes.
+
+    Returns:
+        The examples, their labels as indices into `class_names`.
+
+    Raises:
+        ValueError: if a label is none of the classes; and as `load_corpus`.
+    """
+    path = Path(name).expanduser()
+    if formats.is_table(path) and path.is_file():
+        rows = tables.read_rows(path, text_column, label_column)
+        return tables.number_rows(path, rows, class_names, "the run's")
+    corpus = load_corpus(
+        name, text_column=text_column, label_column=label_column, data_dir=data_dir
+    )
+    if unknown := set(corpus.class_names) - set(class_names):
+        raise ValueError(
+            f"{name}: labels must be among the run's, {', '.join(map(repr, class_names))}, got"
+            f" {', '.join(map(repr, sorted(unknown)))}"
+        )
+    numbers = np.array([class_names.index(each) for each in corpus.class_names], np.int32)
+    examples = corpus.test or corpus.train
+    return Examples(examples.texts, numbers[examples.labels])
 
 
 def _builtin(name: str) -> Corpus:
@@ -122,12 +172,14 @@ def _own_file(
     path: Path, test_path: str | Path | None, text_column: str, label_column: str
 ) -> Corpus:
     rows = tables.read_rows(path, text_column, label_column)
-    names = tables.class_names(path, rows)
-    train, test = tables.number_rows(path, rows, names), None
+    names, whose = tables.class_names(path, rows), "the training file's"
+    train, test = tables.number_rows(path, rows, names, whose), None
     if test_path is not None:
         test_file = Path(test_path).expanduser()
         if not test_file.is_file():
             raise ValueError(f"{test_path}: no such file")
         test_rows = tables.read_rows(test_file, text_column, label_column)
-        test = tables.number_rows(test_file, test_rows, names)
-    return Corpus(str(path), train, test, names)
+        test = tables.number_rows(test_file, test_rows, names, whose)
+    warning = labels.near_equal_warning([row.label for row in rows])
+    warnings = () if warning is None else (f"{path}: {warning}",)
+    return Corpus(str(path), train, test, names, warnings=warnings)
