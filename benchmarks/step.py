@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import write_record
-from experiments.imdb import ADVERSARIAL, ARTICLE, BILSTM, FINETUNED, PRETRAINED
+from experiments.presets import ADVERSARIAL, ARTICLE, BILSTM, FINETUNED, PRETRAINED
 from lstm_jax import Bidirectional, bidirectional_lstm, init_lstm, lstm
 from lstm_jax.classifier import ModelConfig, TextClassifier, lstm_stack
 from lstm_jax.cli import run_command

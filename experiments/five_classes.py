@@ -20,7 +20,7 @@ from rich.table import Table
 from tyro.conf import arg
 
 from experiments.ablation import run_seeds
-from experiments.imdb import BILSTM
+from experiments.presets import BILSTM
 from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.command_line import call

@@ -24,6 +24,18 @@ from rich.panel import Panel
 from rich.table import Table
 from tyro.conf import arg
 
+from experiments.presets import (
+    ADVERSARIAL,
+    ARTICLE,
+    BILSTM,
+    BUILTIN_BILSTM,
+    FINETUNED,
+    LABELLED_PRETRAINING,
+    LARGE,
+    LARGE_PRETRAINING,
+    PRETRAINED,
+    PRETRAINING,
+)
 from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.command_line import call
@@ -32,134 +44,10 @@ from lstm_jax.run import load
 from lstm_jax.teacher import check_parts, check_teachable, teach
 from lstm_jax.text import Corpus, load_corpus
 from lstm_jax.text.duplicates import near_duplicates
-from lstm_jax.train.config import (
-    Config,
-    ModelConfig,
-    OptimizerConfig,
-    TextConfig,
-    TrainConfig,
-)
+from lstm_jax.train.config import Config
 from lstm_jax.train.folder import write_json
 from lstm_jax.train.loop import train
 from lstm_jax.train.pretraining import pretrain
-
-ARTICLE = Config(
-    name="article",
-    # The article's: top 6,000 words, padded and cut in front to 500; the LSTM reads the padding.
-    text=TextConfig("keras", vocabulary_size=6_000, max_length=500, truncate="front", pad="front"),
-    # The article's: Embedding 32, LSTM 100, its last state into one sigmoid unit.
-    model=ModelConfig(
-        embedding_size=32, hidden_size=100, layers=1, direction="forward", pooling="last"
-    ),
-    # The article's: Adam. Ours: clipping, and batches of 64; docs/article.md says why.
-    optimizer=OptimizerConfig(learning_rate=1e-3, clip_norm=1.0),
-    # The article's: 3 epochs, all of the training reviews.
-    train=TrainConfig(epochs=3, batch_size=64, validation_fraction=0.0),
-)
-
-# Its words, width and dropout were chosen on training reviews of films held out as a whole. The
-# validation part that a run splits off at random shares its films with the rest, and its accuracy
-# is two to three points above that on the test reviews: good enough to choose an epoch by its loss.
-BILSTM = Config(
-    name="bilstm",
-    text=TextConfig(
-        "punctuation",
-        vocabulary_size=8_000,
-        phrases=(30_000, 20_000),
-        max_length=500,
-        truncate="middle",
-    ),
-    model=ModelConfig(
-        embedding_size=128,
-        hidden_size=100,
-        layers=1,
-        direction="bidirectional",
-        pooling="max_mean",
-        token_dropout=0.2,
-        phrase_dropout=0.5,
-        embedding_dropout=0.5,
-        output_dropout=0.5,
-    ),
-    optimizer=OptimizerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=100),
-    train=TrainConfig(epochs=4, batch_size=32, buckets=8, ema_decay=0.99),
-)
-
-# Wider, for what has more text to learn from.
-WIDER = replace(BILSTM.model, hidden_size=128, precision="auto")
-
-# Read before any label is: one half of each of the 75,000 reviews predicts the words and phrases of
-# the other. The test reviews are not among them.
-PRETRAINING = Config(
-    name="halves",
-    text=replace(BILSTM.text, vocabulary_size=30_000, window=8, phrases=(40_000, 30_000)),
-    model=replace(
-        WIDER,
-        token_dropout=0.1,
-        embedding_dropout=0.25,
-        phrase_dropout=0.3,
-        output_dropout=0.2,
-    ),
-    optimizer=BILSTM.optimizer,
-    train=TrainConfig(epochs=5, batch_size=64, buckets=8, validation_fraction=0.01),
-)
-
-# Begun there, on the labelled reviews, each word also moved a little in the direction that raises
-# the loss the most; of one review in eight it reads what `bilstm` leaves out. All seeds hold out
-# the same reviews, so that several can be blended.
-FINETUNED = replace(
-    BILSTM,
-    name="finetuned",
-    text=replace(PRETRAINING.text, max_length=1_000),
-    model=WIDER,
-    train=replace(BILSTM.train, adversarial=0.3, epochs=3, validation_seed=0),
-)
-
-# The first two of these from the 25,000 labelled reviews alone: a third of the text.
-LABELLED_PRETRAINING = replace(
-    PRETRAINING,
-    name="halves-labelled",
-    text=replace(PRETRAINING.text, phrases=BILSTM.text.phrases),
-    train=replace(PRETRAINING.train, epochs=6),
-)
-ADVERSARIAL = replace(
-    FINETUNED,
-    name="adversarial",
-    text=replace(FINETUNED.text, phrases=LABELLED_PRETRAINING.text.phrases),
-)
-
-# A run of `finetuned` goes on, on all reviews: what three such runs and a linear model together say
-# of those without labels is learnt in the place of labels.
-PRETRAINED = replace(
-    FINETUNED,
-    name="pretrained",
-    optimizer=replace(FINETUNED.optimizer, learning_rate=1e-3),
-    train=replace(FINETUNED.train, epochs=2, batch_size=64, unlabelled=50_000),
-)
-
-# `finetuned` and its reading, for a GPU: four times the units, and vectors of twice the size.
-LARGE_PRETRAINING = replace(
-    PRETRAINING,
-    name="halves-large",
-    text=replace(PRETRAINING.text, window=0),
-    model=replace(
-        WIDER,
-        embedding_size=256,
-        hidden_size=512,
-        embedding_dropout=0.4,
-        weight_dropout=0.2,
-        output_dropout=0.4,
-    ),
-    optimizer=replace(PRETRAINING.optimizer, learning_rate=1.5e-3),
-    train=replace(PRETRAINING.train, epochs=4, buckets=3, checkpoint_every=10_000),
-)
-LARGE = replace(
-    FINETUNED,
-    name="large",
-    text=replace(FINETUNED.text, window=0),
-    model=replace(LARGE_PRETRAINING.model, embedding_dropout=0.5, output_dropout=0.5),
-    optimizer=replace(FINETUNED.optimizer, learning_rate=1e-3),
-    train=replace(FINETUNED.train, epochs=4, batch_size=64, buckets=3, checkpoint_every=10_000),
-)
 
 
 class Reading(NamedTuple):
@@ -173,12 +61,14 @@ class Preset(NamedTuple):
     """A run, and what comes before it, once for all seeds.
 
     It begins with the reading. If it has teachers, they do, and each seed goes on from one of them.
+    On the built-in corpus it has the settings of `builtin`, if there are any.
     """
 
     description: str
     config: Config
     reading: Reading | None = None
     teachers: tuple[Config, ...] = ()
+    builtin: Config | None = None
 
 
 READ_ALL = Reading(PRETRAINING, unlabelled=True)
@@ -187,7 +77,9 @@ READ_ALL_LARGE = Reading(LARGE_PRETRAINING, unlabelled=True)
 TEACHERS = tuple(replace(FINETUNED, seed=seed) for seed in range(3))
 PRESETS = {
     "article": Preset("the article's experiment, its padding included", ARTICLE),
-    "bilstm": Preset("a bidirectional LSTM over words and phrases, pooled", BILSTM),
+    "bilstm": Preset(
+        "a bidirectional LSTM over words and phrases, pooled", BILSTM, builtin=BUILTIN_BILSTM
+    ),
     "adversarial": Preset(
         "begun with what the labelled reviews say, labels aside", ADVERSARIAL, READ_LABELLED
     ),
@@ -228,7 +120,7 @@ class Experiment:
     config: Annotated[Config, arg(name="")]
     data: str = "auto"
     """imdb, builtin, the path of a local aclImdb archive or folder, or auto: imdb if it can be had,
-    else the built-in corpus."""
+    else the built-in corpus. On that one, bilstm has other settings than those shown here."""
     seeds: tuple[Seed, ...] = ()
     """Several seeds, one run after the other, in place of --seed."""
     runs: Path = Path("runs")
@@ -248,39 +140,67 @@ def main() -> None:
     if name not in (*PRESETS, "-h", "--help"):
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
     call(
-        {name: _command(preset) for name, preset in PRESETS.items()},
+        {name: _command(preset, arguments[1:]) for name, preset in PRESETS.items()},
         arguments,
         typed="python -m experiments.imdb",
         description=__doc__,
     )
 
 
-def _command(preset: Preset) -> Callable[..., None]:
+def _command(preset: Preset, options: Sequence[str]) -> Callable[..., None]:
     """The function that runs a preset, with the preset's settings where no others are given."""
 
     def command(
         experiment: Annotated[Experiment, arg(name="")] = Experiment(preset.config),  # noqa: B008 - frozen
     ) -> None:
-        run(experiment, preset.reading, preset.teachers)
+        corpus = load_corpus(
+            experiment.data, unlabelled=_reads_unlabelled(experiment.config, preset.reading)
+        )
+        if corpus.name == "builtin" and preset.builtin is not None:
+            # The options once more, over other settings: only what they name is to be kept.
+            experiment = call(_parser(preset.builtin), options, typed="python -m experiments.imdb")
+        run(experiment, corpus, preset.reading, preset.teachers)
 
     command.__doc__ = preset.description
     return command
 
 
+def _reads_unlabelled(config: Config, reading: Reading | None) -> bool:
+    """Whether a run or what comes before it reads texts without labels."""
+    if reading is None:
+        return config.train.unlabelled > 0 or config.text.window > 0
+    # What a reading leaves has word vectors already.
+    return config.train.unlabelled > 0 or reading.unlabelled
+
+
+def _parser(config: Config) -> Callable[..., Experiment]:
+    """The function that gives an experiment, with these settings where no others are given."""
+
+    def parse(
+        experiment: Annotated[Experiment, arg(name="")] = Experiment(config),  # noqa: B008 - frozen
+    ) -> Experiment:
+        return experiment
+
+    return parse
+
+
 def run(
-    experiment: Experiment, reading: Reading | None = None, teachers: Sequence[Config] = ()
+    experiment: Experiment,
+    corpus: Corpus,
+    reading: Reading | None = None,
+    teachers: Sequence[Config] = (),
 ) -> None:
-    """Runs every seed of an experiment, after what comes before: see `Preset`."""
+    """Runs every seed of an experiment, after what comes before: see `Preset`.
+
+    Args:
+        experiment: what to run.
+        corpus: what its `data` names, with the texts without labels if they are to be read.
+        reading, teachers: what comes before, as a `Preset` has it.
+    """
     console, command = Console(), command_line("experiments.imdb")
     about = provenance(command)  # before the runs: the code may have changed by their end
     config = experiment.config
     configs = [replace(config, seed=seed) for seed in experiment.seeds or (config.seed,)]
-    # What a reading leaves has word vectors already.
-    from_counts = reading is None and config.text.window > 0
-    unlabelled = (
-        config.train.unlabelled > 0 or from_counts or (reading is not None and reading.unlabelled)
-    )
-    corpus = load_corpus(experiment.data, unlabelled=unlabelled)
     if corpus.notice:
         console.print(Panel(corpus.notice, style="bold yellow"))
     if teachers:

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import arg
 
-from experiments.imdb import ARTICLE
+from experiments.presets import ARTICLE
 from lstm_jax import LSTMParams, init_lstm, layers
 from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command

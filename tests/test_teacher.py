@@ -254,7 +254,6 @@ def test_the_preset_trains_what_it_needs_before(tmp_path, monkeypatch):
     )
     learning = replace(STUDENT.train, epochs=1, validation_seed=0)
     config = replace(tiny, name="pretrained", train=learning)
-    monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: CORPUS)
     asked, read, begun = [], [], {}
     monkeypatch.setattr(imdb, "teach", lambda *given: asked.append(given) or teach(*given))
 
@@ -270,7 +269,7 @@ def test_the_preset_trains_what_it_needs_before(tmp_path, monkeypatch):
     monkeypatch.setattr(imdb, "train", training)
     path = tmp_path / "record.json"
     experiment = imdb.Experiment(config, seeds=(3, 4), runs=tmp_path / "runs", record=path)
-    imdb.run(experiment, halves, teachers)
+    imdb.run(experiment, CORPUS, halves, teachers)
     assert begun == {
         "small-finetuned-seed0": "small-halves-seed0",
         "small-finetuned-seed1": "small-halves-seed0",
@@ -301,22 +300,20 @@ def test_the_preset_says_what_it_lacks_before_its_teachers_train(tmp_path, monke
         monkeypatch.setattr(linear, "find_spec", lambda name: None)
     else:
         corpus = replace(CORPUS, unlabelled=[])
-    monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: corpus)
+    experiment = imdb.Experiment(imdb.PRETRAINED, runs=tmp_path / "runs")
     with pytest.raises(ValueError, match=f"needs {lacking}"):
-        imdb.run(
-            imdb.Experiment(imdb.PRETRAINED, runs=tmp_path / "runs"), imdb.READ_ALL, imdb.TEACHERS
-        )
+        imdb.run(experiment, corpus, imdb.READ_ALL, imdb.TEACHERS)
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_part_set_aside_that_teachers_do_not_is_refused_before_they_train(tmp_path, monkeypatch):
-    monkeypatch.setattr(imdb, "load_corpus", lambda *names, **options: CORPUS)
+def test_a_part_set_aside_that_teachers_do_not_is_refused_before_they_train(tmp_path):
     for fraction, message in (
         (0.2, "same for teacher and student"),
         (0.0, "must be above 0"),
     ):
         learning = replace(imdb.PRETRAINED.train, validation_fraction=fraction)
         config = replace(imdb.PRETRAINED, train=learning)
+        experiment = imdb.Experiment(config, runs=tmp_path / "runs")
         with pytest.raises(ValueError, match=message):
-            imdb.run(imdb.Experiment(config, runs=tmp_path / "runs"), imdb.READ_ALL, imdb.TEACHERS)
+            imdb.run(experiment, CORPUS, imdb.READ_ALL, imdb.TEACHERS)
     assert not (tmp_path / "runs").exists()

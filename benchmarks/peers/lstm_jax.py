@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.cases import Case, Problem
 from benchmarks.data import WITH_LENGTHS, Data
 from benchmarks.worker import Run
-from experiments.imdb import ARTICLE
+from experiments.presets import ARTICLE
 from lstm_jax import Bidirectional, LSTMParams, bidirectional_lstm, lstm
 from lstm_jax.classifier import TextClassifier
 from lstm_jax.kernels import cpu
