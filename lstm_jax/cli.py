@@ -86,8 +86,6 @@ def train(
         corpus = replace(corpus, unlabelled=_texts(unlabelled, text_column))
     if corpus.notice:
         console.print(corpus.notice, style="bold yellow")
-    for warning in corpus.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     result = train_run(
         config,
         corpus,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lstm_jax.linear import Linear, fit_linear, require_scikit_learn
 from lstm_jax.run import Run
 from lstm_jax.text import Corpus, split_validation
+from lstm_jax.train.calibration import enough_to_fit
 from lstm_jax.train.config import Config
 from lstm_jax.train.metrics import blend_weights, probabilities
 
@@ -77,7 +78,8 @@ def blend(
 ) -> tuple[NDArray[np.float64], Linear]:
     """Adds the mean of the runs' logits and those of a linear model, fitted here.
 
-    The weights are those that are best on the validation part, which none of them has learnt from.
+    The weights are those that are best on the validation part, which none of them has learnt from;
+    one half each, if it is too small to fit weights to.
 
     Args:
         runs: at least one, trained on the labelled texts of the same corpus.
@@ -107,5 +109,8 @@ def blend(
     def judge(texts: Sequence[str]) -> list[NDArray]:
         return [np.mean([run.logits(texts) for run in runs], axis=0), linear(texts)]
 
-    weights = blend_weights(judge(validation.texts), validation.labels)
+    logits = judge(validation.texts)
+    weights = np.full(2, 0.5)  # where there are too few examples to fit others to
+    if enough_to_fit(np.tensordot(weights, logits, 1), validation.labels):
+        weights = blend_weights(logits, validation.labels)
     return weights, lambda texts: np.tensordot(weights, judge(texts), 1)

@@ -26,6 +26,7 @@ FLOORS = [
     *("train.settings",),
     *("train.batching",),
     *("train.metrics", "train.adversarial", "train.objective", "train.step", "train.prediction"),
+    *("train.calibration", "train.advice"),
     *(
         "train.arrays",
         "train.checkpoints",

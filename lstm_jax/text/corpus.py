@@ -64,7 +64,7 @@ class Corpus:
             those texts that a teacher gave, to be learnt in the place of labels; or None.
         notice: what the user must be told before anything else, or None.
         warnings: what looks like a mistake in the data and can be trained on all the same, a line
-            each; the command prints them.
+            each; training shows them.
     """
 
     name: str

@@ -59,3 +59,8 @@ def _runs(
     for place in range(size):
         sums = (sums + words[start + place]) * _FACTOR
     return sums, np.concatenate(text)
+
+
+def normalised(text: str) -> str:
+    """The text without capitals, and with one space wherever there is white space."""
+    return " ".join(text.casefold().split())

@@ -17,13 +17,15 @@ from lstm_jax.text import (
     encode_once,
     split_validation,
 )
+from lstm_jax.train.advice import after_training, before_training, say
 from lstm_jax.train.batching import batches_to_measure, batches_to_train
+from lstm_jax.train.calibration import calibrate
 from lstm_jax.train.checkpoints import load_encoder
 from lstm_jax.train.complete import complete
 from lstm_jax.train.config import Config
 from lstm_jax.train.fit import Clock, fit
 from lstm_jax.train.folder import RunFolder, finished_run, write_json
-from lstm_jax.train.metrics import compute_metrics, fit_temperature
+from lstm_jax.train.metrics import compute_metrics
 from lstm_jax.train.objective import Classification
 from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.prediction import predict_logits
@@ -143,16 +145,24 @@ def _work(
     def measure(params: Params) -> dict[str, float]:
         assert validation is not None
         logits = predict(params, validation)
-        temperature = fit_temperature(logits, validation.labels)
+        temperature = calibrate(logits, validation.labels)
         measured = compute_metrics(logits / temperature, validation.labels)
-        return {"temperature": temperature, **measured.as_dict()}
+        predicted = int(np.any(measured.confusion, axis=0).sum())
+        return {
+            "temperature": temperature,
+            "classes_predicted": predicted,
+            **measured.as_dict(),
+        }
 
     if start is None and config.text.window > 0:
         near = [*ids, *encode_once(tokenizer, corpus.unlabelled)]
         start = vectors_from_counts(config, near, size)
+    steps = config.train.epochs * batches.batches_per_epoch
+    warnings = before_training(config, corpus, examples, validation, tokenizer, ids, steps)
+    say(console, warnings)
     params, found = fit(
         Classification(model, config.train.label_smoothing, config.train.adversarial),
-        make_optimizer(config.optimizer, config.train.epochs * batches.batches_per_epoch),
+        make_optimizer(config.optimizer, steps),
         batches,
         config.train,
         None if validation is None else measure,
@@ -163,8 +173,11 @@ def _work(
         placement=placement,
         start=start,
     )
-    result: dict[str, Any] = {"data": corpus.name, **found}
+    result: dict[str, Any] = {"data": corpus.name, "warnings": warnings, **found}
     if validation is not None:
+        seen = after_training(found, validation.labels)
+        say(console, seen)
+        warnings += seen
         write_json(folder.calibration, {"temperature": found["validation_temperature"]})
     if corpus.test is not None:  # the one look at the test examples
         logits = predict(params, corpus.test)

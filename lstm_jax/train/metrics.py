@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_softmax, softmax
 
+# A fitted temperature is between these.
+BOUNDS = (0.1, 10.0)
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -115,10 +118,11 @@ def calibration_error(chances: NDArray, labels: NDArray[np.integer], bins: int =
 
 
 def fit_temperature(logits: NDArray, labels: NDArray[np.integer]) -> float:
-    """The T for which logits / T have the lowest cross-entropy; between 0.1 and 10.
+    """The T for which logits / T have the lowest cross-entropy, within `BOUNDS`.
 
     The labels are smoothed as if each class had been seen once more among examples like each: a
-    few examples that are all predicted right do not make a model certain of everything.
+    few examples that are all predicted right do not make a model certain of everything. How many
+    examples it takes: `lstm_jax.train.calibration`.
 
     Args:
         logits: [N, C] of examples that were not trained on; C = 1 for two classes.
@@ -137,7 +141,7 @@ def fit_temperature(logits: NDArray, labels: NDArray[np.integer]) -> float:
         right = log_chances[rows, labels]
         return -float(((1 - share) * right + share * log_chances.mean(-1)).mean())
 
-    found = minimize_scalar(loss, bounds=(np.log(0.1), np.log(10.0)), method="bounded")
+    found = minimize_scalar(loss, bounds=np.log(BOUNDS), method="bounded")
     return float(np.exp(found.x))
 
 

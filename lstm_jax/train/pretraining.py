@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from lstm_jax.shapes import Params
-from lstm_jax.text import encode_once, split_validation
+from lstm_jax.text import UNKNOWN, checks, encode_once, split_validation
+from lstm_jax.train.advice import say
 from lstm_jax.train.batching import batches_to_measure, batches_to_train
 from lstm_jax.train.checkpoints import load_encoder
 from lstm_jax.train.complete import complete
@@ -100,15 +101,27 @@ def pretrain(
             measure = partial(mean_word_loss, model)
         if validation:
             once = in_pieces(encode_once(tokenizer, validation), size)
+            if not any((ids > UNKNOWN).any() for ids in once):
+                raise ValueError(
+                    "the validation part must have a word of the vocabulary to be measured, got"
+                    f" {len(validation)} texts without; --train.validation-fraction 0 trains"
+                    " without one"
+                )
             measure = partial(
                 measure, batches_to_measure(rows, once, None, devices=placement.devices)
             )
         batches = batches_to_train(
             rows, to_read, np.zeros(len(to_read), np.int32), devices=placement.devices
         )
+        steps = config.train.epochs * batches.batches_per_epoch
+        warnings = [
+            *checks.check_words(tokenizer, {"validation": validation}),
+            *checks.check_schedule(config.optimizer.warmup_steps, steps),
+        ]
+        say(console, warnings)
         params, found = fit(
             objective,
-            make_optimizer(config.optimizer, config.train.epochs * batches.batches_per_epoch),
+            make_optimizer(config.optimizer, steps),
             batches,
             config.train,
             measure if validation else None,
@@ -121,7 +134,7 @@ def pretrain(
             if source is None
             else load_encoder(source.weights),
         )
-        return params, {"data": name, "predicts": predict, **found}
+        return params, {"data": name, "warnings": warnings, "predicts": predict, **found}
 
     return complete(config, folder, work, command=command, resume=resume, console=console)
 
