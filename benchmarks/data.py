@@ -44,7 +44,7 @@ class Data(NamedTuple):
         return cls(
             ids,
             labels,
-            json.loads((path / "test.json").read_text()),
+            json.loads((path / "test.json").read_text(encoding="utf-8")),
             tokenizer.words(range(tokenizer.vocabulary_size)),
             path / "tokenizer.json",
             arrays,
@@ -76,7 +76,7 @@ def prepare(folder: str, data: str) -> None:
         ends=np.cumsum([len(row) for row in ids]),
         labels=corpus.train.labels,
     )
-    (path / "test.json").write_text(json.dumps(corpus.test.texts))
+    (path / "test.json").write_text(json.dumps(corpus.test.texts), encoding="utf-8")
     rng = np.random.default_rng(0)
     model, vocabulary = ARTICLE.model, tokenizer.vocabulary_size
     features, hidden = model.embedding_size, model.hidden_size

@@ -39,13 +39,14 @@ class Peer:
         self, name: str, module: str, environment: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
-        self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `close`
+        self._complaints = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed in `close`
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", f"benchmarks.peers.{module}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
             text=True,
+            encoding="utf-8",
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})},
         )
 

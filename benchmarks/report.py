@@ -19,7 +19,7 @@ PLACE = re.compile(r"<!-- (\w+) -->\n.*?<!-- end -->", re.S)
 def main() -> None:
     """Renews every table."""
     for page in PAGES:
-        page.write_text(renewed(page.read_text()))
+        page.write_text(renewed(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def renewed(text: str) -> str:
@@ -41,14 +41,14 @@ def markdown(header: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
 
 def record(name: str) -> dict[str, Any]:
     """What a benchmark wrote."""
-    return json.loads((RESULTS / f"{name}.json").read_text())
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def provenance() -> str:
     """Which record came from where, a line for each."""
     lines = []
     for path in sorted(RESULTS.glob("*.json")):
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
         machine = f"{found['machine']['cores']} cores of {found['machine']['processor']}"
         lines.append([f"`{path.name}`", f"`{found['command']}`", found["time"], machine, versions])

@@ -23,7 +23,7 @@ Run = Callable[[], dict[str, np.ndarray]]
 
 def _status(name: str) -> int:
     """A memory figure of this process in bytes: VmRSS now, VmHWM at most since the last reset."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(f"{name}:"):
             return 1024 * int(line.split()[1])
     return 0
@@ -31,7 +31,7 @@ def _status(name: str) -> int:
 
 def _reset_peak() -> None:
     with contextlib.suppress(OSError):  # not allowed in some containers
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 class Worker:
@@ -80,7 +80,7 @@ class Worker:
 
 def main() -> None:
     """Answers commands until the input ends; what the libraries print goes to standard error."""
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     worker = Worker(sys.argv[1])
     for line in sys.stdin:

@@ -266,7 +266,7 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
     about, console = provenance(command_line("experiments.memory")), Console()
     settings, found = asdict(study.settings), {}
     if study.resume and study.record and study.record.exists():
-        before = json.loads(study.record.read_text())
+        before = json.loads(study.record.read_text(encoding="utf-8"))
         if before["settings"] != settings:
             raise ValueError(f"record {study.record} has other settings: {before['settings']}")
         found = before["tasks"]

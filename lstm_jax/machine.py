@@ -53,7 +53,7 @@ def processor() -> str:
     information = Path("/proc/cpuinfo")
     if not information.exists():
         return platform.processor() or platform.machine()
-    lines = information.read_text().split("\n\n")[0].splitlines()
+    lines = information.read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
     entries = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
     known = [f"{key} {entries[key]}" for key in ("cpu family", "model") if key in entries]
     return ", ".join([entries.get("model name", platform.machine()), *known])

@@ -36,9 +36,9 @@ class Report:
         self._records = [record for record in read_metrics(self._path) if record["step"] <= step]
         lines = [json.dumps(record) + "\n" for record in self._records]
         partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(lines))
+        partial.write_text("".join(lines), encoding="utf-8")
         partial.replace(self._path)
-        self._file = self._path.open("a")
+        self._file = self._path.open("a", encoding="utf-8")
         self._events = SummaryWriter(str(folder), purge_step=step, write_to_disk=True)
         columns = (
             TextColumn("{task.description}"),
@@ -102,7 +102,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The records of a metrics.jsonl; a last line cut short by a crash is left out."""
     if not path.exists():
         return []
-    lines = path.read_text().splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
