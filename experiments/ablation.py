@@ -9,6 +9,7 @@ part of them for validation) and measured on these 5,000. The test reviews are n
 docs/imdb.md says what came of it.
 """
 
+import json
 import re
 import statistics
 import sys
@@ -18,13 +19,13 @@ from typing import Annotated, Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 from tyro.conf import Positional, arg
 
 from experiments.presets import BILSTM, FINETUNED
 from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.command_line import call
+from lstm_jax.console import Sheet, doing, say
 from lstm_jax.machine import provenance
 from lstm_jax.text import Corpus, Examples
 from lstm_jax.text.imdb import CLASS_NAMES, ordered_splits
@@ -109,20 +110,22 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
     """Runs what is missing, and prints a row for each variant."""
     console = Console()
     command = command_line("experiments.ablation")
-    about, corpus = provenance(command), held_out_films(study.archive)
-    table = Table("", "accuracy", "loss", "minutes", title=corpus.name)
+    about = provenance(command)
+    with doing(console, f"reading {study.archive}"):
+        corpus = held_out_films(study.archive)
+    rows = []
     results: dict[str, dict[str, Any]] = {}
     for number, config in enumerate(VARIANTS):
         found = run_seeds(config, study.seeds, corpus, study.runs / str(number), command)
         names = ("test_accuracy", "test_loss", "minutes")
         results[config.name] = {name: [round(one[name], 4) for one in found] for name in names}
         accuracy, loss, minutes = (statistics.mean(results[config.name][name]) for name in names)
-        table.add_row(config.name, f"{accuracy:.2%}", f"{loss:.3f}", f"{minutes:.1f}")
-        console.print(config.name, results[config.name])
+        rows.append((config.name, f"{accuracy:.2%}", f"{loss:.3f}", f"{minutes:.1f}"))
+        say(console, f"{config.name} {json.dumps(results[config.name])}")
         if study.record:
             content = {"data": corpus.name, "seeds_of_study": list(study.seeds)}
             write_json(study.record, {**content, "variants": results, **about})
-    console.print(table)
+    console.print(Sheet(("", "accuracy", "loss", "minutes"), rows, corpus.name))
 
 
 if __name__ == "__main__":

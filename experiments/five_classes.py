@@ -9,6 +9,7 @@ docs/classes.md says what came of it.
 """
 
 import csv
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import Annotated
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 from tyro.conf import arg
 
 from experiments.ablation import run_seeds
@@ -24,6 +24,7 @@ from experiments.presets import BILSTM
 from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.command_line import call
+from lstm_jax.console import Sheet, doing, say
 from lstm_jax.machine import provenance
 from lstm_jax.text import Examples, load_corpus
 from lstm_jax.train.folder import write_json
@@ -62,14 +63,16 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
     """Writes the files, runs what is missing, and prints a row for each variant."""
     console = Console()
     command = command_line("experiments.five_classes")
-    about, made = provenance(command), load_corpus("builtin5")
+    about = provenance(command)
+    with doing(console, "making the built-in corpus"):
+        made = load_corpus("builtin5")
     assert made.test is not None
     paths = study.runs / "train.csv", study.runs / "test.csv"
     for path, examples in zip(paths, (made.train, made.test), strict=True):
         write_csv(path, some(examples), made.class_names)
     corpus = load_corpus(paths[0], test_path=paths[1])
     variants = {}
-    table = Table("", "accuracy", "macro F1", "calibration error", "minutes", title="Five classes")
+    rows = []
     for number, (name, settings) in enumerate(VARIANTS.items()):
         config = replace(BASE, name=name, train=replace(BASE.train, **settings))
         found = run_seeds(config, study.seeds, corpus, study.runs / str(number), command)
@@ -80,9 +83,10 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
         }
         names = ("accuracy", "macro_f1", "calibration_error", "minutes")
         accuracy, f1, error, minutes = (np.mean(variants[name][part]) for part in names)
-        table.add_row(name, f"{accuracy:.2%}", f"{f1:.3f}", f"{error:.3f}", f"{minutes:.1f}")
-        console.print(name, variants[name])
-    console.print(table)
+        rows.append((name, f"{accuracy:.2%}", f"{f1:.3f}", f"{error:.3f}", f"{minutes:.1f}"))
+        say(console, f"{name} {json.dumps(variants[name])}")
+    headers = ("", "accuracy", "macro F1", "calibration\nerror", "minutes")
+    console.print(Sheet(headers, rows, "Five classes"))
     if study.record:
         sizes = {"train": len(corpus.train), "test": len(corpus.test or ())}
         about = {"seeds_of_study": list(study.seeds), "variants": variants, **about}

@@ -11,6 +11,7 @@ With `--seeds 0 1 2 --record experiments/results/PRESET.json` accuracy and minut
 kept, with command, machine, versions and date.
 """
 
+import shlex
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -20,8 +21,6 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from rich.console import Console
-from rich.panel import Panel
-from rich.table import Table
 from tyro.conf import arg
 
 from experiments.presets import (
@@ -39,6 +38,7 @@ from experiments.presets import (
 from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.command_line import call
+from lstm_jax.console import Sheet, doing, say
 from lstm_jax.machine import provenance
 from lstm_jax.run import load
 from lstm_jax.teacher import check_parts, check_teachable, teach
@@ -153,9 +153,10 @@ def _command(preset: Preset, options: Sequence[str]) -> Callable[..., None]:
     def command(
         experiment: Annotated[Experiment, arg(name="")] = Experiment(preset.config),  # noqa: B008 - frozen
     ) -> None:
-        corpus = load_corpus(
-            experiment.data, unlabelled=_reads_unlabelled(experiment.config, preset.reading)
-        )
+        with doing(Console(), f"reading {experiment.data}"):
+            corpus = load_corpus(
+                experiment.data, unlabelled=_reads_unlabelled(experiment.config, preset.reading)
+            )
         if corpus.name == "builtin" and preset.builtin is not None:
             # The options once more, over other settings: only what they name is to be kept.
             experiment = call(_parser(preset.builtin), options, typed="python -m experiments.imdb")
@@ -202,7 +203,7 @@ def run(
     config = experiment.config
     configs = [replace(config, seed=seed) for seed in experiment.seeds or (config.seed,)]
     if corpus.notice:
-        console.print(Panel(corpus.notice, style="bold yellow"))
+        say(console, corpus.notice, "bold yellow")
     if teachers:
         check_teachable(corpus)
         for chosen in configs:
@@ -213,7 +214,7 @@ def run(
 
     def folder_of(config: Config) -> Path:
         folder = experiment.runs / f"{Path(corpus.name).name}-{config.name}-seed{config.seed}"
-        console.print(f"[bold]{folder}[/bold]")
+        say(console, str(folder), "bold")
         return folder
 
     how: Any = {"command": command, "resume": experiment.resume, "console": console}
@@ -245,33 +246,33 @@ def run(
         folder, result = train_one(chosen, init, **more)
         results.append({**result, **before})
     console.print(comparison(corpus, results))
-    suggestion = f'python -m lstm_jax predict {folder} "A film I will not forget."'
-    console.print(f"Try it: {suggestion}", soft_wrap=True)
+    command = f"python -m lstm_jax predict {shlex.quote(str(folder))}"
+    say(console, f'Try it: {command} "A film I will not forget."')
     if experiment.record:
         write_json(experiment.record, {**record(results), **about})
-        console.print(f"wrote {experiment.record}")
+        say(console, f"wrote {experiment.record}")
 
 
-def comparison(corpus: Corpus, results: list[dict[str, Any]]) -> Table:
+def comparison(corpus: Corpus, results: list[dict[str, Any]]) -> Sheet:
     """This experiment's accuracy beside others'; on the built-in corpus there are no others."""
-    table = Table("", "test accuracy", "minutes", title=f"Data: {corpus.name}")
+    rows = []
     for result in results:
         name = f"this run: {result['name']}, seed {result['seed']}"
-        table.add_row(name, f"{result['test_accuracy']:.2%}", f"{result['minutes']:.1f}")
+        rows.append((name, f"{result['test_accuracy']:.2%}", f"{result['minutes']:.1f}"))
     for what, name in (("pretraining", "pretraining_minutes"), ("teachers", "teacher_minutes")):
         if (minutes := results[0].get(name)) is not None:
-            table.add_row(f"{what}, once for all seeds", "", f"{minutes:.1f}")
+            rows.append((f"{what}, once for all seeds", "", f"{minutes:.1f}"))
     if len(results) > 1:
         accuracies = [result["test_accuracy"] for result in results]
         spread = f"{statistics.mean(accuracies):.2%} ± {statistics.stdev(accuracies):.2%}"
-        table.add_row("mean and standard deviation", spread, "")
+        rows.append(("mean and standard deviation", spread, ""))
+    ours, caption = len(rows), ""
     if corpus.name == "imdb":
-        table.add_section()
-        for name, accuracy in OTHERS:
-            table.add_row(name, f"{accuracy:.2%}", "")
+        rows += [(name, f"{accuracy:.2%}", "") for name, accuracy in OTHERS]
     else:
-        table.caption = "Not IMDB: these figures cannot be compared with published ones."
-    return table
+        caption = "Not IMDB: these figures cannot be compared with published ones."
+    headers = ("", "test accuracy", "minutes")
+    return Sheet(headers, rows, f"Data: {corpus.name}", caption, frozenset({ours}))
 
 
 def record(results: list[dict[str, Any]]) -> dict[str, Any]:

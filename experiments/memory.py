@@ -27,7 +27,6 @@ from jax import Array
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Column, Table
 from tyro.conf import Positional, arg
 
 from experiments.memory_tasks import TASKS, Goal, Sequences, Task, prepare
@@ -36,6 +35,7 @@ from lstm_jax.cell import GATES
 from lstm_jax.checked import Positive, Seed, Size, checked
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.command_line import call
+from lstm_jax.console import Sheet, say
 from lstm_jax.machine import provenance
 from lstm_jax.train.folder import write_json
 
@@ -275,20 +275,18 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
         for seed in study.seeds:
             if str(seed) in of_task:
                 continue
-            say = partial(_say, console, f"{name}, seed {seed}")
-            of_task[str(seed)] = results = learn(TASKS[name], study.settings, seed, say)
+            title = f"{name}, seed {seed}: "
+            of_task[str(seed)] = results = learn(
+                TASKS[name],
+                study.settings,
+                seed,
+                lambda text, title=title: say(console, title + text),
+            )
             for result in results:
-                say(", ".join(f"{key} {number}" for key, number in result.items()))
+                say(console, title + ", ".join(f"{key} {each}" for key, each in result.items()))
             if study.record:
                 write_json(study.record, {"settings": settings, "tasks": found, **about})
-    table = Table(*(Column(name, overflow="fold") for name in HEADER))
-    for row in rows(found):
-        table.add_row(*row)
-    console.print(table)
-
-
-def _say(console: Console, title: str, text: str) -> None:
-    console.print(f"{title}: {text}", soft_wrap=True, highlight=False)
+    console.print(Sheet(HEADER, rows(found)))
 
 
 HEADER = (

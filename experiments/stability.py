@@ -19,7 +19,6 @@ from typing import Annotated, Any
 
 import jax
 from rich.console import Console
-from rich.table import Table
 from tyro.conf import arg
 
 from experiments.presets import ARTICLE
@@ -27,6 +26,7 @@ from lstm_jax import LSTMParams, init_lstm, layers
 from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.command_line import call
+from lstm_jax.console import Sheet, doing, say
 from lstm_jax.machine import environment
 from lstm_jax.text import load_corpus
 from lstm_jax.train.config import Config
@@ -111,7 +111,8 @@ def main() -> None:
 def run(study: Annotated[Study, arg(name="")]) -> None:
     """Runs what is missing, and prints a row for each variant."""
     console = Console()
-    corpus = replace(load_corpus(study.data), test=None)
+    with doing(console, f"reading {study.data}"):
+        corpus = replace(load_corpus(study.data), test=None)
     results: dict[str, list[dict[str, Any]]] = {}
     for name, (config, init) in VARIANTS.items():
         for seed in study.seeds:
@@ -127,27 +128,32 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
                 )
             found = {"seed": seed, **measure(folder, config.train.batch_size)}
             results.setdefault(name, []).append(found)
-            console.print(name, json.dumps(found))
+            say(console, f"{name} {json.dumps(found)}")
     console.print(summary(results))
     if study.record:
         about = {"command": command_line("experiments.stability"), **environment()}
         write_json(study.record, {"variants": results, "data": corpus.name, **about})
 
 
-def summary(results: dict[str, list[dict[str, Any]]]) -> Table:
+def summary(results: dict[str, list[dict[str, Any]]]) -> Sheet:
     """A row for each variant: what its seeds have in common and how far apart they are."""
-    table = Table(
-        "variant", "last accuracy, lowest to highest", "worst relapse", "norm, max/median"
-    )
+    rows = []
     for name, runs in results.items():
         last = [run["validation_accuracy"][-1] for run in runs]
-        table.add_row(
+        row = (
             name,
             f"{min(last):.1%} to {max(last):.1%}",
             f"{max(run['relapse'] for run in runs):.3f}",
             f"{max(run['largest_over_median_norm'] for run in runs):.0f}",
         )
-    return table
+        rows.append(row)
+    headers = (
+        "variant",
+        "last accuracy,\nlowest to highest",
+        "worst\nrelapse",
+        "norm,\nmax/median",
+    )
+    return Sheet(headers, rows)
 
 
 if __name__ == "__main__":

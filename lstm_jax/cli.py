@@ -6,20 +6,20 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from tyro.conf import Positional, arg
 
 import lstm_jax.run
 from lstm_jax.command_line import call, explain
+from lstm_jax.console import Sheet, doing, say
 from lstm_jax.machine import keep_memory
+from lstm_jax.metric_tables import Confusion, metrics_table
 from lstm_jax.teacher import teach
 from lstm_jax.text import check_columns, load_corpus, load_labelled, read_texts
 from lstm_jax.text.formats import is_table
@@ -73,19 +73,20 @@ def train(
             "--unlabelled goes only with --train.unlabelled, or with --text.window and no --init,"
             f" got {unlabelled!r} without: it would change nothing"
         )
-    corpus = load_corpus(
-        data,
-        text_column=text_column,
-        label_column=label_column,
-        test_path=test,
-        unlabelled=reads_unlabelled and unlabelled is None,
-    )
+    with doing(console, f"reading {data}"):
+        corpus = load_corpus(
+            data,
+            text_column=text_column,
+            label_column=label_column,
+            test_path=test,
+            unlabelled=reads_unlabelled and unlabelled is None,
+        )
     if teacher and config.train.unlabelled == 0:
         raise ValueError("train.unlabelled must be above 0 with --teacher, got 0")
     if unlabelled is not None:
         corpus = replace(corpus, unlabelled=_texts(unlabelled, text_column))
     if corpus.notice:
-        console.print(corpus.notice, style="bold yellow")
+        say(console, corpus.notice, "bold yellow")
     result = train_run(
         config,
         corpus,
@@ -100,9 +101,9 @@ def train(
     )
     console.print(metrics_table(result))
     if "test_confusion" in result:
-        console.print(confusion_table(result["test_confusion"], corpus.class_names))
-    suggestion = f'python -m lstm_jax predict {shlex.quote(str(run))} "some text"'
-    console.print(f"Try it: {suggestion}", soft_wrap=True)
+        whole = f"test_confusion in {run / 'result.json'}"
+        console.print(Confusion(result["test_confusion"], corpus.class_names, whole))
+    say(console, f'Try it: python -m lstm_jax predict {shlex.quote(str(run))} "some text"')
 
 
 def pretrain(
@@ -131,9 +132,12 @@ def pretrain(
         resume: go on with the run in the folder.
     """
     check_columns([texts], text_column=text_column)
+    console = Console()
+    with doing(console, f"reading {texts}"):
+        read = _texts(texts, text_column)
     result = pretrain_run(
         config,
-        _texts(texts, text_column),
+        read,
         run,
         name=texts,
         predict=predict,
@@ -141,10 +145,11 @@ def pretrain(
         init=init,
         command=command_line("lstm_jax"),
         resume=resume,
+        console=console,
     )
     if "validation_perplexity" in result:
-        Console().print(f"perplexity on held-out texts: {result['validation_perplexity']:.1f}")
-    Console().print(f"Try it: python -m lstm_jax train DATA RUN --init {shlex.quote(str(run))}")
+        say(console, f"perplexity on held-out texts: {result['validation_perplexity']:.1f}")
+    say(console, f"Try it: python -m lstm_jax train DATA RUN --init {shlex.quote(str(run))}")
 
 
 def evaluate(
@@ -153,6 +158,7 @@ def evaluate(
     /,
     text_column: str = "text",
     label_column: str = "label",
+    as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Measure a trained run on labelled texts.
 
@@ -161,6 +167,7 @@ def evaluate(
         data: a CSV, TSV or JSONL file; or imdb or builtin, whose test examples are taken.
         text_column: where the text is.
         label_column: where the label is.
+        as_json: print a JSON object with everything, the whole table of confused classes included.
     """
     check_columns([data], text_column=text_column, label_column=label_column)
     opened = lstm_jax.run.load(run)
@@ -168,8 +175,12 @@ def evaluate(
         data, opened.class_names, text_column=text_column, label_column=label_column
     )
     console, measured = Console(), opened.evaluate(examples)
+    if as_json:
+        names = {"class_names": opened.class_names, "confusion": measured.confusion}
+        print(json.dumps({**measured.as_dict(), **names}, ensure_ascii=False))
+        return
     console.print(metrics_table(measured.as_dict()))
-    console.print(confusion_table(measured.confusion, opened.class_names))
+    console.print(Confusion(measured.confusion, opened.class_names, "--json prints them"))
 
 
 def predict(
@@ -242,21 +253,20 @@ def export(
 
     opened = lstm_jax.run.load(run)
     proof = export_run(opened, out, format)
-    table = Table("text", "class", "the run", f"{out.name}/score.py")
-    for text, ours, theirs in zip(*proof, strict=True):
-        likeliest = int(ours.argmax())
-        table.add_row(
-            Text(text[:40]),
-            Text(opened.class_names[likeliest]),
-            f"{ours[likeliest]:.6f}",
-            f"{theirs[likeliest]:.6f}",
+    rows = [
+        (
+            text if len(text) <= 40 else f"{text[:37]}...",
+            opened.class_names[ours.argmax()],
+            f"{ours.max():.6f}",
+            f"{theirs[ours.argmax()]:.6f}",
         )
+        for text, ours, theirs in zip(*proof, strict=True)
+    ]
     console = Console()
-    console.print(table)
+    console.print(Sheet(("text", "class", "the run", "score.py"), rows))
     difference = abs(proof.run - proof.script).max()
-    console.print(f"largest difference over all classes: {difference:.1e}")
-    script = shlex.quote(str(out / "score.py"))
-    console.print(f'Try it: python {script} "some text"', soft_wrap=True)
+    say(console, f"largest difference over all classes: {difference:.1e}")
+    say(console, f'Try it: python {shlex.quote(str(out / "score.py"))} "some text"')
 
 
 def _texts(name: str, text_column: str) -> list[str]:
@@ -278,33 +288,6 @@ def _in_utf8(argument: str) -> str:
         with contextlib.suppress(UnicodeDecodeError):
             return os.fsencode(argument).decode()
     return argument
-
-
-def metrics_table(result: dict) -> Table:
-    """The metrics in a result, a row for each part of the data."""
-    table = Table(
-        "part", "accuracy", "macro F1", "loss (nats)", "AUC", "calibration error", "examples"
-    )
-    for part in ("validation_", "test_", ""):
-        if f"{part}accuracy" in result:
-            table.add_row(
-                part.rstrip("_") or "given",
-                f"{result[f'{part}accuracy']:.2%}",
-                f"{result[f'{part}macro_f1']:.4f}",
-                f"{result[f'{part}loss']:.4f}",
-                f"{result[f'{part}auc']:.4f}" if f"{part}auc" in result else "-",
-                f"{result[f'{part}calibration_error']:.4f}",
-                f"{result[f'{part}examples']:,}",
-            )
-    return table
-
-
-def confusion_table(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Table:
-    """How many examples of each class were predicted as each."""
-    table = Table("class", *(f"as {name}" for name in names), title="predicted")
-    for name, row in zip(names, confusion, strict=True):
-        table.add_row(name, *(f"{count:,}" for count in row))
-    return table
 
 
 def command_line(module: str) -> str:

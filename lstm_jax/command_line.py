@@ -17,6 +17,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import tyro
 from tyro.conf import Positional
 
+from lstm_jax.console import printable
+
 Command = Callable[..., Any]
 _POSITIONAL = get_args(Positional[int])[1]
 
@@ -288,5 +290,4 @@ def explain(error: Exception) -> str:
         message = f"{' -> '.join(map(str, names))}: {reason}".replace(
             "no such file or directory", "no such file"
         )
-    line = " ".join(message.split("\n"))
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in line)
+    return printable(" ".join(message.split("\n")))

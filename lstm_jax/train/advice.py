@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from lstm_jax.console import say
 from lstm_jax.text import Corpus, Examples, WordTokenizer, checks
 from lstm_jax.train.calibration import check_calibration
 from lstm_jax.train.config import Config
@@ -63,8 +64,7 @@ def after_training(found: Mapping[str, Any], labels: NDArray[np.integer]) -> lis
     ]
 
 
-def say(console: Console, warnings: Sequence[str]) -> None:
-    """Shows warnings, a line each; what stands in them is not taken for markup."""
+def print_warnings(console: Console, warnings: Sequence[str]) -> None:
+    """Shows warnings, a line each."""
     for warning in warnings:
-        line = f"warning: {warning}"
-        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"warning: {warning}", "yellow")

@@ -8,6 +8,7 @@ import jax
 from rich.console import Console
 
 from lstm_jax.classifier import lstm_stack
+from lstm_jax.console import say
 from lstm_jax.machine import environment, peak_memory
 from lstm_jax.shapes import Params
 from lstm_jax.train.checkpoints import save_weights
@@ -48,7 +49,7 @@ def complete(
     lstm_stack(config.model).layer().check()
     folder.claim(config, resume=resume)
     if folder.result.exists():
-        console.print(f"{folder.path} is finished; nothing to do")
+        say(console, f"{folder.path} is finished; nothing to do")
         return json.loads(folder.result.read_text())
     params, found = work(clock)
     save_weights(folder.weights, params)

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 from rich.console import Console
-from rich.text import Text
 
+from lstm_jax.console import say
 from lstm_jax.shapes import Params
 from lstm_jax.text import BatchIterator
 from lstm_jax.train.checkpoints import Checkpoints
@@ -90,11 +90,11 @@ def fit(
     else:
         state, progress = restored.state, restored.progress
         for why in restored.skipped:
-            console.print(Text(f"skipped a damaged checkpoint: {why}", style="bold yellow"))
+            say(console, f"skipped a damaged checkpoint: {why}", "bold yellow")
         batches.set_state(progress["batches"])
         clock.set(progress["seconds"])
         best = progress["best"]
-        console.print(f"resumed after step {int(state.step)} of {steps}")
+        say(console, f"resumed after step {int(state.step)} of {steps}")
     step = int(state.step)
     with Report(folder.path, console, step=step, steps=steps) as report:
         began, began_at = clock.seconds(), step

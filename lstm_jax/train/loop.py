@@ -17,7 +17,7 @@ from lstm_jax.text import (
     encode_once,
     split_validation,
 )
-from lstm_jax.train.advice import after_training, before_training, say
+from lstm_jax.train.advice import after_training, before_training, print_warnings
 from lstm_jax.train.batching import batches_to_measure, batches_to_train
 from lstm_jax.train.calibration import calibrate
 from lstm_jax.train.checkpoints import load_encoder
@@ -159,7 +159,7 @@ def _work(
         start = vectors_from_counts(config, near, size)
     steps = config.train.epochs * batches.batches_per_epoch
     warnings = before_training(config, corpus, examples, validation, tokenizer, ids, steps)
-    say(console, warnings)
+    print_warnings(console, warnings)
     params, found = fit(
         Classification(model, config.train.label_smoothing, config.train.adversarial),
         make_optimizer(config.optimizer, steps),
@@ -176,7 +176,7 @@ def _work(
     result: dict[str, Any] = {"data": corpus.name, "warnings": warnings, **found}
     if validation is not None:
         seen = after_training(found, validation.labels)
-        say(console, seen)
+        print_warnings(console, seen)
         warnings += seen
         write_json(folder.calibration, {"temperature": found["validation_temperature"]})
     if corpus.test is not None:  # the one look at the test examples

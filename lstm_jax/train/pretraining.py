@@ -12,7 +12,7 @@ from rich.console import Console
 
 from lstm_jax.shapes import Params
 from lstm_jax.text import UNKNOWN, checks, encode_once, split_validation
-from lstm_jax.train.advice import say
+from lstm_jax.train.advice import print_warnings
 from lstm_jax.train.batching import batches_to_measure, batches_to_train
 from lstm_jax.train.checkpoints import load_encoder
 from lstm_jax.train.complete import complete
@@ -118,7 +118,7 @@ def pretrain(
             *checks.check_words(tokenizer, {"validation": validation}),
             *checks.check_schedule(config.optimizer.warmup_steps, steps),
         ]
-        say(console, warnings)
+        print_warnings(console, warnings)
         params, found = fit(
             objective,
             make_optimizer(config.optimizer, steps),

@@ -9,8 +9,8 @@ from typing import Any, Self
 import jax
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from lstm_jax.console import Sheet
 from lstm_jax.shapes import Params
 
 
@@ -141,15 +141,18 @@ def draw_curves(metrics: Path, picture: Path) -> None:
     figure.savefig(picture, dpi=120)
 
 
-def parameter_table(params: Params) -> Table:
+def parameter_table(params: Params) -> Sheet:
     """The parameters of a model, a row each, with their shapes and their number."""
-    table = Table("parameter", "shape", "numbers", title="Model")
-    table.columns[2].justify = "right"
-    total = 0
-    for path, array in jax.tree_util.tree_leaves_with_path(params):
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        table.add_row(name, " × ".join(map(str, array.shape)), f"{array.size:,}")
-        total += array.size
-    table.add_section()
-    table.add_row("all", "", f"{total:,}")
-    return table
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    rows = [
+        (
+            jax.tree_util.keystr(path, simple=True, separator="/"),
+            " × ".join(map(str, array.shape)),
+            f"{array.size:,}",
+        )
+        for path, array in leaves
+    ]
+    total = sum(array.size for _, array in leaves)
+    rows.append(("all", "", f"{total:,}"))
+    sections = frozenset({len(rows) - 1})
+    return Sheet(("parameter", "shape", "numbers"), rows, title="Model", sections=sections)
