@@ -315,6 +315,12 @@ def test_refused_formats_say_how_to_go_on(write, name, advice):
     assert advice in refusal(path, load_labelled, class_names=("a", "b"))
 
 
+def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path):
+    for name in ("a.csv", "a.jsonl", "a.txt", "a.xlsx"):
+        with pytest.raises(FileNotFoundError, match=name):
+            list(read_texts(tmp_path / name))
+
+
 def test_a_file_without_labels_says_where_it_can_go(write):
     for name in ("a.txt", "a.md", "a"):
         message = refusal(write(name, "good\nbad\n"))

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from lstm_jax.text.formats import JSON_LINES
 from lstm_jax.text.lines import file_lines
 
 _DELIMITERS = (",", ";", "\t", "|")
+_LONGEST = min(sys.maxsize, 2**31 - 1)  # characters of a field
 _LOOKED_AT = 100  # rows from which the column with the text is guessed
 
 
@@ -102,8 +103,12 @@ def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     end = 0
     try:
         while True:
-            with _fields_of_any_length():
+            # The module's limit is for all of its readers: lifted for as long as this one reads.
+            limit = csv.field_size_limit(_LONGEST)
+            try:
                 fields = next(reader, None)
+            finally:
+                csv.field_size_limit(limit)
             if fields is None:
                 return
             line, end = end + 1, reader.line_num
@@ -196,13 +201,3 @@ def _is_number(value: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-@contextmanager
-def _fields_of_any_length() -> Iterator[None]:
-    """Lifts the csv module's limit of 131,072 characters, and puts it back."""
-    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    try:
-        yield
-    finally:
-        csv.field_size_limit(limit)

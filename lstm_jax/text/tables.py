@@ -75,7 +75,7 @@ def read_texts(path: Path, text_column: str | None = None) -> Iterator[str]:
         OSError: if it cannot be read.
     """
     if not formats.is_table(path):
-        if refusal := formats.refusal(path):
+        if path.exists() and (refusal := formats.refusal(path)):
             raise ValueError(refusal)
         if text_column is not None:
             raise ValueError(
