@@ -19,6 +19,7 @@ import lstm_jax.run
 from lstm_jax.command_line import call, explain
 from lstm_jax.console import Sheet, doing, say
 from lstm_jax.machine import keep_memory
+from lstm_jax.memory import memory_explained
 from lstm_jax.metric_tables import Confusion, metrics_table
 from lstm_jax.teacher import teach
 from lstm_jax.text import check_columns, load_corpus, load_labelled, read_texts
@@ -311,8 +312,9 @@ def run_command(main: Callable[[], object], program: str | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     keep_memory()
     try:
-        main()
-    except (ValueError, OSError, FloatingPointError) as error:
+        with memory_explained("the batches, the texts or the model"):
+            main()
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         print(f"{program or _module()}: {explain(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

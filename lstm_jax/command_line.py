@@ -18,6 +18,7 @@ import tyro
 from tyro.conf import Positional
 
 from lstm_jax.console import printable
+from lstm_jax.memory import NotEnoughMemory
 
 Command = Callable[..., Any]
 _POSITIONAL = get_args(Positional[int])[1]
@@ -108,9 +109,11 @@ def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 
 @contextmanager
 def naming_options(options: Mapping[str, str]) -> Iterator[None]:
-    """Has the `ValueError`s from inside name the options at fault as they are typed."""
+    """Has the errors from inside that settings are to blame for name them as they are typed."""
     try:
         yield
+    except NotEnoughMemory as error:
+        raise NotEnoughMemory(in_options(str(error), options)) from error
     except ValueError as error:
         message = in_options(str(error), options)
         if message == str(error):

@@ -17,6 +17,7 @@ FLOORS = [
         "variants",
         "dropouts",
         "machine",
+        "memory",
         "kernels.scan",
         "kernels.xla",
         "kernels.cpu",

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import optax
 from rich.console import Console
 
 from lstm_jax.console import say
+from lstm_jax.memory import check_memory, memory_explained
 from lstm_jax.shapes import Params
 from lstm_jax.text import BatchIterator
 from lstm_jax.train.checkpoints import Checkpoints
@@ -34,6 +36,7 @@ class Clock:
         return time.monotonic() - self._start
 
 
+@memory_explained("train.batch_size, text.max_length or model.hidden_size")
 def fit(
     objective: Objective,
     optimizer: optax.GradientTransformation,
@@ -69,11 +72,14 @@ def fit(
 
     Raises:
         FloatingPointError: if the loss is not finite.
+        MemoryError: if memory does not suffice for the batches.
         OSError: if a checkpoint cannot be written.
-        ValueError: if there are checkpoints, and all are damaged.
+        ValueError: if there are checkpoints, and all are damaged; or if memory does not suffice for
+            the model.
     """
     steps = config.epochs * batches.batches_per_epoch
-    state = init_state(
+    make_state = partial(
+        init_state,
         objective,
         optimizer,
         seed,
@@ -81,6 +87,8 @@ def fit(
         keep_best=measure is not None,
         start=start,
     )
+    check_memory(make_state)
+    state = make_state()
     state = jax.device_put(state, placement.replicated)
     best: dict[str, Any] = {}
     checkpoints = Checkpoints(folder.checkpoints, config.keep_checkpoints)
