@@ -20,8 +20,8 @@ import numpy as np
 from rich.console import Console
 
 from lstm_jax.cli import command_line
+from lstm_jax.files import write_json
 from lstm_jax.machine import provenance
-from lstm_jax.train.folder import write_json
 
 RESULTS = Path(__file__).parent / "results"
 

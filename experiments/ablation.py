@@ -26,11 +26,11 @@ from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.command_line import call
 from lstm_jax.console import Sheet, doing, say
+from lstm_jax.files import write_json
 from lstm_jax.machine import provenance
 from lstm_jax.text import Corpus, Examples
 from lstm_jax.text.imdb import CLASS_NAMES, ordered_splits
 from lstm_jax.train.config import Config
-from lstm_jax.train.folder import write_json
 from lstm_jax.train.loop import train
 
 FIRST_HELD_OUT = 10_000  # of 12,500 a class

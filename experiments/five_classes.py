@@ -25,9 +25,9 @@ from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.command_line import call
 from lstm_jax.console import Sheet, doing, say
+from lstm_jax.files import write_json
 from lstm_jax.machine import provenance
 from lstm_jax.text import Examples, load_corpus
-from lstm_jax.train.folder import write_json
 
 SHARES = (1 / 8, 1 / 2, 1, 1 / 2, 1 / 8)  # of each class that are kept
 # 7,200 texts are a third of the IMDB reviews: they are read more often than the preset would.

@@ -39,13 +39,18 @@ from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.command_line import call
 from lstm_jax.console import Sheet, doing, say
+from lstm_jax.files import write_json
 from lstm_jax.machine import provenance
+from lstm_jax.resume import resumed_config, typed_options
 from lstm_jax.run import load
 from lstm_jax.teacher import check_parts, check_teachable, teach
 from lstm_jax.text import Corpus, load_corpus
 from lstm_jax.text.duplicates import near_duplicates
-from lstm_jax.train.config import Config
-from lstm_jax.train.folder import write_json
+from lstm_jax.train.config import (
+    Config,
+)
+from lstm_jax.train.folder import RunFolder
+from lstm_jax.train.inputs import inputs_of_runs
 from lstm_jax.train.loop import train
 from lstm_jax.train.pretraining import pretrain
 
@@ -202,6 +207,17 @@ def run(
     about = provenance(command)  # before the runs: the code may have changed by their end
     config = experiment.config
     configs = [replace(config, seed=seed) for seed in experiment.seeds or (config.seed,)]
+
+    def path_of(config: Config) -> Path:
+        return experiment.runs / f"{Path(corpus.name).name}-{config.name}-seed{config.seed}"
+
+    if experiment.resume:  # what is not typed is as it was
+        configs = [
+            resumed_config(RunFolder(path_of(chosen)), chosen, typed_options(sys.argv[1:]))
+            for chosen in configs
+        ]
+        if not corpus.unlabelled and any(_reads_unlabelled(c, reading) for c in configs):
+            corpus = load_corpus(experiment.data, unlabelled=True)
     if corpus.notice:
         say(console, corpus.notice, "bold yellow")
     if teachers:
@@ -213,7 +229,7 @@ def run(
         apart["new"] = ~near_duplicates(corpus.test.texts, corpus.train.texts)
 
     def folder_of(config: Config) -> Path:
-        folder = experiment.runs / f"{Path(corpus.name).name}-{config.name}-seed{config.seed}"
+        folder = path_of(config)
         say(console, str(folder), "bold")
         return folder
 
@@ -242,7 +258,10 @@ def run(
         init, more = read, {}
         if trained:
             init, _ = trained[chosen.seed % len(trained)]
-            more = {"teacher": lambda _, part: taught(part)}
+            more = {
+                "teacher": lambda _, part: taught(part),
+                "inputs": inputs_of_runs(teachers=[RunFolder(path) for path, _ in trained]),
+            }
         folder, result = train_one(chosen, init, **more)
         results.append({**result, **before})
     console.print(comparison(corpus, results))

@@ -36,8 +36,8 @@ from lstm_jax.checked import Positive, Seed, Size, checked
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.command_line import call
 from lstm_jax.console import Sheet, say
+from lstm_jax.files import write_json
 from lstm_jax.machine import provenance
-from lstm_jax.train.folder import write_json
 
 WINDOW = 2_000  # the most recent training sequences, which the criteria look at
 

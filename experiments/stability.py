@@ -27,10 +27,11 @@ from lstm_jax.checked import Seed, checked
 from lstm_jax.cli import command_line, run_command
 from lstm_jax.command_line import call
 from lstm_jax.console import Sheet, doing, say
+from lstm_jax.files import write_json
 from lstm_jax.machine import environment
 from lstm_jax.text import load_corpus
 from lstm_jax.train.config import Config
-from lstm_jax.train.folder import RunFolder, write_json
+from lstm_jax.train.folder import RunFolder
 from lstm_jax.train.loop import train
 from lstm_jax.train.report import read_metrics
 

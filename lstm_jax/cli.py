@@ -21,17 +21,21 @@ from lstm_jax.console import Sheet, doing, say
 from lstm_jax.machine import keep_memory
 from lstm_jax.memory import memory_explained
 from lstm_jax.metric_tables import Confusion, metrics_table
+from lstm_jax.resume import complete_arguments, resumable
 from lstm_jax.teacher import teach
 from lstm_jax.text import check_columns, load_corpus, load_labelled, read_texts
 from lstm_jax.text.formats import is_table
 from lstm_jax.text.lines import lines
 from lstm_jax.text.records import find_text_column
 from lstm_jax.train.config import Config
+from lstm_jax.train.folder import RunFolder
+from lstm_jax.train.inputs import inputs_of_runs
 from lstm_jax.train.loop import train as train_run
 from lstm_jax.train.pretraining import pretrain as pretrain_run
 from lstm_jax.train.settings import SAMPLES, Predicted
 
 
+@resumable
 def train(
     data: Annotated[Positional[str], arg(metavar="DATA")],
     run: Annotated[Positional[Path], arg(metavar="RUN")],
@@ -63,7 +67,8 @@ def train(
             or --train.validation-seed: what they and a linear model together say of texts without
             labels is learnt in the place of labels, of --train.unlabelled of them. Needs
             scikit-learn.
-        resume: go on with the run in the folder.
+        resume: go on with the run in the folder; options that are not typed are what they were, and
+            `--resume RUN` in the place of everything is enough.
     """
     console = Console()
     check_columns([data, unlabelled], text_column=text_column, label_column=label_column)
@@ -97,6 +102,7 @@ def train(
         teacher=partial(teach, [lstm_jax.run.load(folder) for folder in teacher])
         if teacher
         else None,
+        inputs=inputs_of_runs(teachers=[RunFolder(folder) for folder in teacher]),
         resume=resume,
         console=console,
     )
@@ -107,6 +113,7 @@ def train(
     say(console, f'Try it: python -m lstm_jax predict {shlex.quote(str(run))} "some text"')
 
 
+@resumable
 def pretrain(
     texts: Annotated[Positional[str], arg(metavar="TEXTS")],
     run: Annotated[Positional[Path], arg(metavar="RUN")],
@@ -130,7 +137,8 @@ def pretrain(
             next_words: a language model.
         samples: of next_words, words drawn for each batch to estimate the loss with.
         init: the folder of another run of `pretrain` to start from, such as one of next_words.
-        resume: go on with the run in the folder.
+        resume: go on with the run in the folder; options that are not typed are what they were, and
+            `--resume RUN` in the place of everything is enough.
     """
     check_columns([texts], text_column=text_column)
     console = Console()
@@ -338,4 +346,11 @@ COMMANDS = {
 
 def main() -> None:
     """The entry point of `python -m lstm_jax`."""
-    run_command(lambda: call(COMMANDS, sys.argv[1:], typed="python -m lstm_jax"), "lstm-jax")
+    run_command(_call, "lstm-jax")
+
+
+def _call() -> None:
+    arguments = sys.argv[1:]
+    if arguments[:1] in (["train"], ["pretrain"]):
+        arguments[1:] = complete_arguments(COMMANDS[arguments[0]], arguments[1:])
+    call(COMMANDS, arguments, typed="python -m lstm_jax")

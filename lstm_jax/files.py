@@ -72,7 +72,7 @@ def read_json(path: Path, kind: type[Typed] | Any) -> Typed:
 
     Args:
         path: the file.
-        kind: what pydantic checks the content against.
+        kind: what pydantic checks the content against, strictly: no "1" in the place of 1.
 
     Raises:
         ValueError: one line that names the file and the field, if the file is not UTF-8, not JSON,
@@ -80,7 +80,7 @@ def read_json(path: Path, kind: type[Typed] | Any) -> Typed:
         OSError: if it cannot be read.
     """
     try:
-        return TypeAdapter(kind).validate_json(path.read_bytes())
+        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
     except ValidationError as error:
         raise ValueError(f"{path}: {refusal(error)}") from error
 

@@ -1,10 +1,9 @@
 """A trained run, opened again from its folder."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -139,21 +138,23 @@ def load(path: str | Path) -> Run:
         The run, ready to predict.
 
     Raises:
-        ValueError: if there is no run in the folder, or it is not finished.
+        ValueError: if there is no run in the folder, it is not finished, or one of its files is
+            missing or not as the run left it; naming the file.
     """
     folder = RunFolder(Path(path))
     if not folder.config.exists():
         raise ValueError(f"run must be a folder with a trained run in it; {path} has none")
-    if not folder.weights.exists():
+    config = Config.load(folder.config)
+    if not folder.result.exists():
         raise ValueError(f"run {path} is not finished; go on with --resume first")
-    data: dict[str, Any] = json.loads(folder.data.read_text())
+    folder.load_result()
+    class_names = folder.load_data().class_names
+    if not class_names:
+        raise ValueError(f"run {path} is of pretrain and has no classes; give it to train --init")
+    tokenizer, phrases = folder.load_tokenizer(), folder.load_phrases()
+    temperature = folder.temperature()
     return Run(
-        folder.path,
-        Config.load(folder.config),
-        data["class_names"],
-        WordTokenizer.load(folder.tokenizer),
-        temperature=folder.temperature(),
-        phrases=folder.load_phrases(),
+        folder.path, config, class_names, tokenizer, temperature=temperature, phrases=phrases
     )
 
 

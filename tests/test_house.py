@@ -25,7 +25,7 @@ FLOORS = [
         "lstm",
     ),
     *("layers", "pooling", "classifier", "train.config", "train.folder", "train.optimizer"),
-    *("train.settings",),
+    *("train.settings", "train.inputs", "train.lock"),
     *("train.batching",),
     *("train.metrics", "train.adversarial", "train.objective", "train.step", "train.prediction"),
     *("train.calibration", "train.advice"),
@@ -34,7 +34,7 @@ FLOORS = [
         "train.checkpoints",
         "train.report",
         "train.fit",
-        "train.complete",
+        "train.open_run",
         "train.language_model",
         "train.halves",
         "train.start",
@@ -51,7 +51,7 @@ FLOORS = [
         "interop.torch",
     ),
     *("interop.onnx_lstm", "interop.onnx", "interop.stablehlo", "interop.export", "interop"),
-    *("command_line", "metric_tables", "cli", "__main__"),
+    *("command_line", "metric_tables", "resume", "cli", "__main__"),
 ]
 FREE = {"checked", "console", "shapes"}  # stand on the ground: they import nothing of ours
 

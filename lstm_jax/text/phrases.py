@@ -12,12 +12,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from lstm_jax.checked import checked
+from lstm_jax.files import read_json, write_text
 from lstm_jax.text.tokenizer import PADDING
+
+_LARGEST = int(np.iinfo(np.int32).max)
 
 
 class Phrases:
@@ -102,15 +107,30 @@ class Phrases:
         return numbers
 
     def save(self, path: Path) -> None:
-        """Writes them as JSON."""
+        """Writes them as JSON, whole or not at all."""
         codes = [part.tolist() for part in self.codes]
-        path.write_text(json.dumps({"vocabulary_size": self.vocabulary_size, "codes": codes}))
+        write_text(path, json.dumps({"vocabulary_size": self.vocabulary_size, "codes": codes}))
 
     @classmethod
     def load(cls, path: Path) -> Phrases:
-        """Reads what `save` wrote."""
-        content = json.loads(path.read_text())
-        return cls(content["vocabulary_size"], content["codes"])
+        """Reads what `save` wrote.
+
+        Raises:
+            ValueError: naming file and field, if it is anything else.
+        """
+        saved = read_json(path, _Saved)
+        codes = [np.array(part, np.int32) for part in saved.codes]
+        if any((np.diff(part) <= 0).any() for part in codes):
+            raise ValueError(f"{path}: codes must be ascending")
+        return cls(saved.vocabulary_size, codes)
+
+
+@checked
+class _Saved:
+    """What the JSON file holds."""
+
+    vocabulary_size: Annotated[int, Field(ge=1, le=_LARGEST)]
+    codes: tuple[list[Annotated[int, Field(ge=0, le=_LARGEST)]], ...]
 
 
 def _one_later(numbers: Any, none: int, xp: Any) -> Any:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, processors, trainers
 
+from lstm_jax.files import write_text
 from lstm_jax.text.rules import REPLACED, RULES
 
 PADDING, START, UNKNOWN = 0, 1, 2
@@ -118,20 +119,21 @@ class WordTokenizer:
         try:
             return cls(Tokenizer.from_str(_in_linear_time(Path(path).read_text(encoding="utf-8"))))
         except Exception as error:  # the library raises bare Exceptions
+            reason = " ".join(str(error).split())
             raise ValueError(
-                f"{path}: not a tokenizer written by WordTokenizer.save: {error}"
+                f"{path}: not a tokenizer written by WordTokenizer.save: {reason}"
             ) from error
 
     def save(self, path: str | Path) -> None:
-        """Writes the tokenizer into one JSON file, in the format of the library.
+        """Writes the tokenizer into one JSON file, whole or not at all, in the library's format.
 
         Args:
             path: where to; a file that is there is replaced.
         """
-        self._tokenizer.save(str(path))
+        write_text(Path(path), self._tokenizer.to_str(pretty=True))
 
     def to_json(self) -> str:
-        """What `save` writes."""
+        """What `save` writes, on one line."""
         return self._tokenizer.to_str()
 
     @property

@@ -1,14 +1,19 @@
 """Everything that decides a run, as frozen dataclasses: made by a command line, kept as JSON."""
 
 import dataclasses
+import json
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from lstm_jax.checked import Count, NotNegative, Positive, Probability, Seed, Size, checked
 from lstm_jax.classifier import ModelConfig
+from lstm_jax.files import read_json
 from lstm_jax.text import Padding
+
+FORMAT = 1  # of config.json and of all that stands beside it
 
 
 @checked
@@ -112,27 +117,66 @@ class Config:
         seed = self.train.validation_seed
         return self.train.validation_fraction, self.seed if seed is None else seed
 
-    def save(self, path: Path) -> None:
-        """Writes the configuration as JSON."""
-        path.write_bytes(TypeAdapter(Config).dump_json(self, indent=2) + b"\n")
+    def to_json(self) -> str:
+        """What config.json holds."""
+        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2) + "\n"
 
     @classmethod
     def load(cls, path: Path) -> "Config":
-        """Reads what `save` wrote.
+        """Reads a config.json.
 
         Raises:
-            ValueError: naming the field, if one is unknown or out of range.
+            ValueError: naming the field, if one is unknown or out of range, or if the file is one
+                of another version of this package.
         """
-        return TypeAdapter(cls).validate_json(path.read_bytes())
+        found = read_json(path, _Versioned).format
+        if found != FORMAT:
+            raise ValueError(
+                f"{path}: format must be {FORMAT}, got {found}: the run was made by another version"
+                " of lstm_jax"
+            )
+        saved = read_json(path, _Saved)
+        return cls(**{field.name: getattr(saved, field.name) for field in dataclasses.fields(cls)})
 
-    def differences(self, other: "Config") -> list[str]:
-        """The fields in which two configurations differ, each as "name: this, not that"."""
+    def differences(self, other: "Config") -> dict[str, str]:
+        """The fields in which two configurations differ, each with "name: this, not that"."""
         mine, others = (_flat(dataclasses.asdict(config)) for config in (self, other))
-        return [
-            f"{name}: {value!r}, not {others[name]!r}"
+        return {
+            name: f"{name}: {value!r}, not {others[name]!r}"
             for name, value in mine.items()
             if value != others[name]
-        ]
+        }
+
+    def replaced(self, names: Collection[str], other: "Config") -> "Config":
+        """This configuration with the fields of those names ("train.epochs") of another one."""
+        return _replaced(self, names, other)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Versioned:
+    """What every config.json has, whatever the version."""
+
+    format: int | None = None
+
+
+@checked
+class _Saved(Config):
+    """What config.json holds."""
+
+    format: int = FORMAT
+
+
+def _replaced(kept: Any, names: Collection[str], other: Any) -> Any:
+    fields = {}
+    for field in dataclasses.fields(kept):
+        mine, others = getattr(kept, field.name), getattr(other, field.name)
+        if dataclasses.is_dataclass(mine):
+            start = f"{field.name}."
+            below = [name.removeprefix(start) for name in names if name.startswith(start)]
+            fields[field.name] = _replaced(mine, below, others)
+        elif field.name in names:
+            fields[field.name] = others
+    return dataclasses.replace(kept, **fields)
 
 
 def _flat(nested: dict, prefix: str = "") -> dict[str, object]:

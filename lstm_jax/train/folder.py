@@ -1,15 +1,58 @@
-"""The files of one run, by name."""
+"""The files of one run, by name, and whether they are what the run wrote."""
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from lstm_jax.checked import Count, Positive, checked
+from lstm_jax.files import read_json, sha256, write_json
 from lstm_jax.text import Phrases, WordTokenizer
-from lstm_jax.train.config import Config, TextConfig
+
+Checksums = dict[str, str]
+
+
+@checked
+class DataDescription:
+    """What data.json holds."""
+
+    name: str
+    """The data's."""
+    class_names: tuple[str, ...]
+    """In the order of the labels; none of a run of `pretrain`."""
+    examples: dict[str, Count]
+    """The size of each part."""
+    command: str
+    """What the user typed to start the run."""
+    inputs: Checksums
+    """Checksums of all that decides the run, but its settings."""
+    checksums: Checksums
+    """Checksums of the files that were written with it, before training."""
+    configs: tuple[str, ...]
+    """Checksums of the configurations that the run has had, the one it has among them."""
+
+
+@checked
+class Calibration:
+    """What calibration.json holds."""
+
+    temperature: Positive
+    """Logits are divided by it."""
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """What files have that know whether they were changed: a checksum of what else they hold."""
+
+    checksums: Checksums
+
+
+@dataclass(frozen=True)
+class _Fingerprinted:
+    """What `RunFolder.fingerprint` reads of result.json."""
+
+    fingerprint: str
 
 
 class RunFolder(NamedTuple):
@@ -19,12 +62,12 @@ class RunFolder(NamedTuple):
 
     @property
     def config(self) -> Path:
-        """The configuration, JSON."""
+        """The configuration, JSON; a folder that has it holds a run."""
         return self.path / "config.json"
 
     @property
     def data(self) -> Path:
-        """What the data was: its name, class names and sizes, JSON."""
+        """What the data was, a `DataDescription`, JSON."""
         return self.path / "data.json"
 
     @property
@@ -49,7 +92,7 @@ class RunFolder(NamedTuple):
 
     @property
     def calibration(self) -> Path:
-        """What logits are divided by, JSON; none if there were no validation examples."""
+        """What logits are divided by, JSON; none if nothing was fitted."""
         return self.path / "calibration.json"
 
     @property
@@ -67,101 +110,140 @@ class RunFolder(NamedTuple):
         """What came out, JSON; written last, so that a run that has it is complete."""
         return self.path / "result.json"
 
-    def claim(self, config: Config, *, resume: bool) -> None:
-        """Makes the folder this configuration's, or checks that it already is.
+    @property
+    def written_first(self) -> tuple[Path, ...]:
+        """What is written before config.json, which says that the folder holds a run."""
+        return self.tokenizer, self.phrases, self.data
+
+    def load_data(self) -> DataDescription:
+        """Reads data.json, and checks the files that were written with it.
 
         Raises:
-            ValueError: if there is a run in it and `resume` is false, or it is another one.
+            ValueError: naming the file that is missing, or not as the run wrote it.
         """
-        if not self.config.exists():
-            if self.path.exists() and any(self.path.iterdir()):
-                raise ValueError(f"run folder {self.path} is not empty, and holds no run")
-            self.path.mkdir(parents=True, exist_ok=True)
-            config.save(self.config)
-            return
-        if not resume:
-            state = "a finished" if self.result.exists() else "an unfinished"
-            raise ValueError(
-                f"run folder {self.path} holds {state} run; "
-                "give --resume to go on with it, or another folder"
-            )
-        if differences := Config.load(self.config).differences(config):
-            raise ValueError(
-                f"run folder {self.path} holds a run with other settings: {'; '.join(differences)}"
-            )
+        data = read_json(_there(self.data), DataDescription)
+        _check_seal(self.data)
+        if sha256(self.config) not in data.configs:
+            raise ValueError(f"{self.config}: not as the run wrote it")
+        for file in (self.tokenizer, self.phrases):
+            _check(file, data.checksums.get(file.name))
+        return data
 
-    def make_tokenizer(self, texts: Sequence[str], config: TextConfig) -> WordTokenizer:
-        """The folder's tokenizer; made from `texts` if it has none yet."""
-        if self.tokenizer.exists():
-            return WordTokenizer.load(self.tokenizer)
-        tokenizer = WordTokenizer.train(
-            texts, preset=config.tokenizer, vocabulary_size=config.vocabulary_size
-        )
-        self.save_tokenizer(tokenizer)
-        return tokenizer
-
-    def save_tokenizer(self, tokenizer: WordTokenizer) -> None:
-        """Writes the tokenizer whole or not at all."""
-        _write_whole(self.tokenizer, tokenizer.save)
-
-    def read_as(self, other: "RunFolder") -> None:
-        """Takes the tokenizer and the phrases of another run, unless this one has its own."""
-        if not self.tokenizer.exists():
-            self.save_tokenizer(WordTokenizer.load(other.tokenizer))
-        phrases = other.load_phrases()
-        if phrases is not None and not self.phrases.exists():
-            _write_whole(self.phrases, phrases.save)
-
-    def make_phrases(
-        self, sequences: Sequence[NDArray[np.integer]], vocabulary_size: int, config: TextConfig
-    ) -> Phrases | None:
-        """The folder's phrases; found in `sequences` if it has none yet, None if none are asked."""
-        if config.phrases and not self.phrases.exists():
-            found = Phrases.find(sequences, vocabulary_size, config.phrases)
-            _write_whole(self.phrases, found.save)
-        return self.load_phrases()
+    def write_data(self, content: dict[str, Any]) -> None:
+        """Writes data.json: the fields of a `DataDescription`."""
+        _write_sealed(self.data, content)
 
     def load_phrases(self) -> Phrases | None:
         """The folder's phrases, or None if it has none."""
         return Phrases.load(self.phrases) if self.phrases.exists() else None
 
+    def load_tokenizer(self) -> WordTokenizer:
+        """The folder's tokenizer."""
+        return WordTokenizer.load(_there(self.tokenizer))
+
     def temperature(self) -> float:
         """What logits are divided by to give probabilities; 1 where nothing was fitted."""
         if not self.calibration.exists():
             return 1.0
-        return float(json.loads(self.calibration.read_text())["temperature"])
+        return read_json(self.calibration, Calibration).temperature
 
-    def describe_data(
-        self, name: str, class_names: Sequence[str], examples: dict[str, int]
-    ) -> None:
-        """Writes down what the run is trained on; `examples` are the sizes of its parts."""
-        description = {"name": name, "class_names": list(class_names), "examples": examples}
-        write_json(self.data, description)
+    def write_result(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Writes what came out, with the checksums of all files that a prediction needs.
+
+        Args:
+            result: anything that JSON can hold.
+
+        Returns:
+            What result.json holds then.
+        """
+        files = [self.config, self.data, self.tokenizer, self.phrases, self.calibration]
+        files = [file for file in files if file.exists()] + _files_below(self.weights)
+        checksums = {self._name(file): sha256(file) for file in files}
+        return _write_sealed(self.result, {**result, "checksums": checksums})
+
+    def load_result(self) -> dict[str, Any]:
+        """What result.json holds, once all that a prediction needs is found as the run left it.
+
+        Raises:
+            ValueError: naming the file that is missing, damaged, or another run's.
+        """
+        checksums = read_json(self.result, _Sealed).checksums
+        result = _check_seal(self.result)
+        for file in (self.config, self.data, self.tokenizer, self.phrases):
+            _check(file, checksums.get(file.name))
+        again = (
+            f"; delete {self.result} and give --resume to make it again from the last checkpoint"
+        )
+        _check(self.calibration, checksums.get(self.calibration.name), again)
+        if not self.weights.is_dir():
+            raise ValueError(f"{self.weights}: missing{again}")
+        listed = {self.path / name for name in checksums if name.startswith("weights/")}
+        for file in sorted(listed | set(_files_below(self.weights))):
+            _check(file, checksums.get(self._name(file)), again)
+        return result
+
+    def fingerprint(self) -> str:
+        """The checksum of all that another run can take from this one, which is finished."""
+        return read_json(self.result, _Fingerprinted).fingerprint
+
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self.path).as_posix()
 
 
 def finished_run(init: Path | None) -> RunFolder | None:
     """The run to start from, if one is named.
 
     Raises:
-        ValueError: if the folder has no weights.
+        ValueError: if the folder has no finished run, or its files are not what the run wrote.
     """
     if init is None:
         return None
     folder = RunFolder(init)
-    if not folder.weights.exists():
-        raise ValueError(f"init must be the folder of a finished run; {init} has no weights")
+    if not folder.result.exists():
+        raise ValueError(f"init must be the folder of a finished run; {init} has none")
+    folder.load_result()
     return folder
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes a JSON file whole or not at all, and makes the folders it is in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    _write_whole(path, lambda partial: partial.write_text(text))
+def _there(file: Path) -> Path:
+    if not file.exists():
+        raise ValueError(f"{file}: missing")
+    return file
 
 
-def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Has `write` fill another file, which then takes the place of this one."""
-    partial = path.with_suffix(".partial")
-    write(partial)
-    partial.replace(path)
+def _check(file: Path, checksum: str | None, remedy: str = "") -> None:
+    """Compares a file with its checksum, None for a file that the run does not have."""
+    if checksum is None:
+        if file.exists():
+            raise ValueError(f"{file}: not a file of this run{remedy}")
+    elif not file.exists():
+        raise ValueError(f"{file}: missing{remedy}")
+    elif sha256(file) != checksum:
+        raise ValueError(f"{file}: not as the run wrote it{remedy}")
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _write_sealed(file: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Writes JSON with its own checksum added to its `checksums`; gives what is written."""
+    others = {name: value for name, value in content["checksums"].items() if name != file.name}
+    content = {**content, "checksums": others}
+    sealed = {**content, "checksums": {**others, file.name: _checksum(content)}}
+    write_json(file, sealed)
+    return sealed
+
+
+def _check_seal(file: Path) -> dict[str, Any]:
+    """The content of a file that `_write_sealed` wrote, if it is as it was."""
+    content = read_json(file, dict[str, Any])
+    checksums = dict(content["checksums"])
+    expected = checksums.pop(file.name, None)
+    if _checksum({**content, "checksums": checksums}) != expected:
+        raise ValueError(f"{file}: not as the run wrote it")
+    return content
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

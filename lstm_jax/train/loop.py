@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from lstm_jax.classifier import TextClassifier
+from lstm_jax.console import say
 from lstm_jax.shapes import Params
 from lstm_jax.text import (
     UNLABELLED,
@@ -21,17 +22,18 @@ from lstm_jax.train.advice import after_training, before_training, print_warning
 from lstm_jax.train.batching import batches_to_measure, batches_to_train
 from lstm_jax.train.calibration import calibrate
 from lstm_jax.train.checkpoints import load_encoder
-from lstm_jax.train.complete import complete
 from lstm_jax.train.config import Config
-from lstm_jax.train.fit import Clock, fit
-from lstm_jax.train.folder import RunFolder, finished_run, write_json
+from lstm_jax.train.fit import fit
+from lstm_jax.train.folder import RunFolder, finished_run
+from lstm_jax.train.inputs import inputs_of
 from lstm_jax.train.metrics import compute_metrics
 from lstm_jax.train.objective import Classification
+from lstm_jax.train.open_run import OpenRun, open_run
 from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.prediction import predict_logits
 from lstm_jax.train.settings import check_start, check_training
-from lstm_jax.train.start import vectors_from_counts
-from lstm_jax.train.step import all_devices
+from lstm_jax.train.start import make_phrases, make_tokenizer, vectors_from_counts
+from lstm_jax.train.step import all_devices, check_state
 
 
 def train(
@@ -42,6 +44,7 @@ def train(
     command: str,
     init: Path | None = None,
     teacher: Callable[[Corpus, tuple[float, int]], Corpus] | None = None,
+    inputs: Mapping[str, str] | None = None,
     apart: Mapping[str, NDArray[np.bool_]] | None = None,
     resume: bool = False,
     console: Console | None = None,
@@ -51,16 +54,19 @@ def train(
     Args:
         config: the run's settings.
         corpus: the texts; a part of `train` is set aside for validation.
-        path: the run's folder, made here.
+        path: the run's folder, made here once data, split and model are known to work.
         command: what the user typed, for the record.
         init: the folder of a finished run, of `pretrain` or a classifier, whose tokenizer, phrases,
             words and LSTMs this one starts from; the text settings that made them must be the same.
         teacher: says what to learn, in the place of labels, of the texts that have none: given the
             corpus and which part of it is for validation, gives the corpus with `taught`. Its time
             counts as the run's.
+        inputs: checksums of what decides the run and is not in the other arguments, by name: the
+            runs that `teacher` asks.
         apart: parts of the test examples, [N] true for those in it, by the names under which their
             accuracy stands in the result too: `test_accuracy_NAME`.
-        resume: go on with the run in the folder, if there is one; a finished one is left as it is.
+        resume: go on with the run in the folder, if there is one; a finished one is left as it is,
+            unless `config` has more epochs.
         console: where progress is shown; standard output by default.
 
     Returns:
@@ -68,54 +74,42 @@ def train(
 
     Raises:
         ValueError: if the folder holds a run and `resume` is false, or the run in it has other
-            settings or data; or if a setting would change nothing, or contradict that of `init`.
+            settings or data, or another process trains in it; or if a setting would change nothing,
+            or contradict that of `init`.
         FloatingPointError: if the loss is not finite.
     """
-    console, folder = console or Console(), RunFolder(path)
-    source = finished_run(init)
+    console, source = console or Console(), finished_run(init)
     check_training(config, len(corpus.unlabelled))
     if source is not None:
         check_start(config.text, source)
-
-    def work(clock: Clock) -> tuple[Params, dict[str, Any]]:
-        if source is not None:
-            folder.read_as(source)
-        return _work(
-            config,
-            corpus if teacher is None else teacher(corpus, config.validation_part),
-            folder,
-            start=None if source is None else load_encoder(source.weights),
-            apart=apart or {},
-            clock=clock,
-            console=console,
-        )
-
-    return complete(config, folder, work, command=command, resume=resume, console=console)
+    inputs = {**inputs_of(config, corpus, source), **(inputs or {})}
+    with open_run(config, path, inputs, command=command, resume=resume) as run:
+        if run.result is not None:
+            say(console, f"{path} is finished; nothing to do")
+            return run.result
+        if teacher is not None:
+            corpus = teacher(corpus, run.config.validation_part)
+        return _train(run, corpus, source, apart or {}, console)
 
 
-def _work(
-    config: Config,
+def _train(
+    run: OpenRun,
     corpus: Corpus,
-    folder: RunFolder,
-    *,
-    start: Params | None,
+    source: RunFolder | None,
     apart: Mapping[str, NDArray[np.bool_]],
-    clock: Clock,
     console: Console,
-) -> tuple[Params, dict[str, Any]]:
-    """The parameters, and how well they do."""
+) -> dict[str, Any]:
+    """Trains and measures; the folder is claimed as soon as all that comes before is done."""
+    config = run.config
     examples, validation = corpus.train, None
     if config.train.validation_fraction > 0:
         kept, held_out = split_validation(corpus.train.labels, *config.validation_part)
         examples, validation = corpus.train.take(kept), corpus.train.take(held_out)
     # The vocabulary comes from the training part alone.
-    tokenizer = folder.make_tokenizer(examples.texts, config.text)
-    parts = {"train": examples, "validation": validation, "test": corpus.test}
-    sizes = {name: len(part) for name, part in parts.items() if part}
-    folder.describe_data(corpus.name, corpus.class_names, sizes)
+    tokenizer = make_tokenizer(run.folder, source, examples.texts, config.text)
     placement = all_devices()
     ids = encode_once(tokenizer, examples.texts)
-    phrases = folder.make_phrases(ids, tokenizer.vocabulary_size, config.text)
+    phrases = make_phrases(run.folder, source, ids, tokenizer, config.text)
     size, classes = tokenizer.vocabulary_size, len(corpus.class_names)
     model = TextClassifier(config.model, size, classes, phrases)
     weights = np.ones(len(examples))
@@ -154,22 +148,35 @@ def _work(
             **measured.as_dict(),
         }
 
-    if start is None and config.text.window > 0:
-        near = [*ids, *encode_once(tokenizer, corpus.unlabelled)]
+    if source is not None:
+        start = load_encoder(source.weights)
+    else:
+        near = [*ids, *encode_once(tokenizer, corpus.unlabelled)] if config.text.window else ()
         start = vectors_from_counts(config, near, size)
+    objective = Classification(model, config.train.label_smoothing, config.train.adversarial)
     steps = config.train.epochs * batches.batches_per_epoch
+    optimizer = make_optimizer(config.optimizer, steps)
+    check_state(objective, optimizer, start)
     warnings = before_training(config, corpus, examples, validation, tokenizer, ids, steps)
     print_warnings(console, warnings)
+    parts = {"train": examples, "validation": validation, "test": corpus.test}
+    run.claim(
+        tokenizer,
+        phrases,
+        name=corpus.name,
+        class_names=corpus.class_names,
+        examples={name: len(part) for name, part in parts.items() if part},
+    )
     params, found = fit(
-        Classification(model, config.train.label_smoothing, config.train.adversarial),
-        make_optimizer(config.optimizer, steps),
+        objective,
+        optimizer,
         batches,
         config.train,
         None if validation is None else measure,
         seed=config.seed,
-        folder=folder,
+        folder=run.folder,
         console=console,
-        clock=clock,
+        clock=run.clock,
         placement=placement,
         start=start,
     )
@@ -178,10 +185,10 @@ def _work(
         seen = after_training(found, validation.labels)
         print_warnings(console, seen)
         warnings += seen
-        write_json(folder.calibration, {"temperature": found["validation_temperature"]})
+    temperature = found.get("validation_temperature")
     if corpus.test is not None:  # the one look at the test examples
         logits = predict(params, corpus.test)
-        measured = compute_metrics(logits / folder.temperature(), corpus.test.labels)
+        measured = compute_metrics(logits / (temperature or 1.0), corpus.test.labels)
         result |= measured.as_dict("test_")
         result["test_confusion"] = measured.confusion
         for name, chosen in apart.items():
@@ -191,7 +198,7 @@ def _work(
                 result[f"test_accuracy_{name}"] = some.accuracy
         uncalibrated = compute_metrics(logits, corpus.test.labels)
         result["test_calibration_error_unscaled"] = uncalibrated.calibration_error
-    return params, result
+    return run.finish(params, result, temperature=temperature)
 
 
 def _some(texts: int, config: Config) -> NDArray[np.integer]:

@@ -1,7 +1,7 @@
 """Learning from texts that have no labels, before a classifier does from those that have."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from lstm_jax.shapes import Params
+from lstm_jax.console import say
 from lstm_jax.text import UNKNOWN, checks, encode_once, split_validation
 from lstm_jax.train.advice import print_warnings
 from lstm_jax.train.batching import batches_to_measure, batches_to_train
 from lstm_jax.train.checkpoints import load_encoder
-from lstm_jax.train.complete import complete
 from lstm_jax.train.config import Config
-from lstm_jax.train.fit import Clock, fit
+from lstm_jax.train.fit import fit
 from lstm_jax.train.folder import RunFolder, finished_run
 from lstm_jax.train.halves import HalfModel, Halves, Targets, mean_half_loss
+from lstm_jax.train.inputs import checksum_of, inputs_of_runs
 from lstm_jax.train.language_model import LanguageModel, Prediction, mean_word_loss
 from lstm_jax.train.objective import Objective
+from lstm_jax.train.open_run import OpenRun, open_run
 from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.settings import SAMPLES, Predicted, check_pretraining, check_start
-from lstm_jax.train.start import vectors_from_counts
-from lstm_jax.train.step import all_devices
+from lstm_jax.train.start import make_phrases, make_tokenizer, vectors_from_counts
+from lstm_jax.train.step import all_devices, check_state
 
 
 def pretrain(
@@ -68,75 +69,104 @@ def pretrain(
         raise ValueError("texts must not be empty")
     if samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
-    console, folder = console or Console(), RunFolder(path)
-    source = finished_run(init)
+    console, source = console or Console(), finished_run(init)
     check_pretraining(config, predict, samples)
     if source is not None:
         check_start(config.text, source)
+    inputs = {"texts": checksum_of(texts), "predict": predict}
+    inputs |= inputs_of_runs(init=[source] if source else [])
+    if predict == "next_words":
+        inputs["samples"] = str(samples)
+    with open_run(config, path, inputs, command=command, resume=resume) as run:
+        if run.result is not None:
+            say(console, f"{path} is finished; nothing to do")
+            return run.result
+        return _pretrain(run, texts, source, Task(name, predict, samples), console)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learnt.
+
+    Attributes:
+        data: what the texts are called.
+        predict, samples: as for `pretrain`.
+    """
+
+    data: str
+    predict: Predicted
+    samples: int
+
+
+def _pretrain(
+    run: OpenRun, texts: Sequence[str], source: RunFolder | None, task: Task, console: Console
+) -> dict[str, Any]:
+    """Trains; the folder is claimed as soon as all that comes before is done."""
+    config, kept, validation = run.config, list(texts), []
     # Nothing is cut off: a text longer than a row becomes several. A row of two halves has twice
     # the length that a classifier reads.
-    size = config.text.max_length * (2 if predict == "halves" else 1)
+    size = config.text.max_length * (2 if task.predict == "halves" else 1)
     rows = replace(config, text=replace(config.text, max_length=size))
-
-    def work(clock: Clock) -> tuple[Params, dict[str, Any]]:
-        kept, validation = list(texts), []
-        if source is not None:
-            folder.read_as(source)
-        if config.train.validation_fraction > 0:
-            parts = split_validation(np.zeros(len(texts), np.int32), *config.validation_part)
-            kept, validation = ([texts[int(row)] for row in rows] for rows in parts)
-        tokenizer = folder.make_tokenizer(kept, config.text)
-        folder.describe_data(name, (), {"train": len(kept), "validation": len(validation)})
-        placement, vocabulary_size = all_devices(), tokenizer.vocabulary_size
-        to_read = in_pieces(encode_once(tokenizer, kept), size)
-        objective: Objective
-        if predict == "halves":
-            phrases = folder.make_phrases(to_read, vocabulary_size, config.text)
-            targets = Targets.count(to_read, vocabulary_size, phrases)
-            objective = Halves(HalfModel(config.model, targets))
-            measure = partial(mean_half_loss, objective)
-        else:
-            model = LanguageModel(config.model, vocabulary_size)
-            objective = Prediction(model, samples)
-            measure = partial(mean_word_loss, model)
-        if validation:
-            once = in_pieces(encode_once(tokenizer, validation), size)
-            if not any((ids > UNKNOWN).any() for ids in once):
-                raise ValueError(
-                    "the validation part must have a word of the vocabulary to be measured, got"
-                    f" {len(validation)} texts without; --train.validation-fraction 0 trains"
-                    " without one"
-                )
-            measure = partial(
-                measure, batches_to_measure(rows, once, None, devices=placement.devices)
+    if config.train.validation_fraction > 0:
+        parts = split_validation(np.zeros(len(texts), np.int32), *config.validation_part)
+        kept, validation = ([texts[int(row)] for row in part] for part in parts)
+    tokenizer = make_tokenizer(run.folder, source, kept, config.text)
+    placement, vocabulary_size = all_devices(), tokenizer.vocabulary_size
+    to_read = in_pieces(encode_once(tokenizer, kept), size)
+    phrases = None
+    objective: Objective
+    if task.predict == "halves":
+        phrases = make_phrases(run.folder, source, to_read, tokenizer, config.text)
+        targets = Targets.count(to_read, vocabulary_size, phrases)
+        objective = Halves(HalfModel(config.model, targets))
+        measure = partial(mean_half_loss, objective)
+    else:
+        phrases = source.load_phrases() if source is not None else None
+        model = LanguageModel(config.model, vocabulary_size)
+        objective = Prediction(model, task.samples)
+        measure = partial(mean_word_loss, model)
+    if validation:
+        once = in_pieces(encode_once(tokenizer, validation), size)
+        if not any((ids > UNKNOWN).any() for ids in once):
+            raise ValueError(
+                "the validation part must have a word of the vocabulary to be measured, got"
+                f" {len(validation)} texts without; --train.validation-fraction 0 trains"
+                " without one"
             )
-        batches = batches_to_train(
-            rows, to_read, np.zeros(len(to_read), np.int32), devices=placement.devices
-        )
-        steps = config.train.epochs * batches.batches_per_epoch
-        warnings = [
-            *checks.check_words(tokenizer, {"validation": validation}),
-            *checks.check_schedule(config.optimizer.warmup_steps, steps),
-        ]
-        print_warnings(console, warnings)
-        params, found = fit(
-            objective,
-            make_optimizer(config.optimizer, steps),
-            batches,
-            config.train,
-            measure if validation else None,
-            seed=config.seed,
-            folder=folder,
-            console=console,
-            clock=clock,
-            placement=placement,
-            start=vectors_from_counts(config, to_read, vocabulary_size)
-            if source is None
-            else load_encoder(source.weights),
-        )
-        return params, {"data": name, "warnings": warnings, "predicts": predict, **found}
-
-    return complete(config, folder, work, command=command, resume=resume, console=console)
+        measure = partial(measure, batches_to_measure(rows, once, None, devices=placement.devices))
+    batches = batches_to_train(
+        rows, to_read, np.zeros(len(to_read), np.int32), devices=placement.devices
+    )
+    if source is not None:
+        start = load_encoder(source.weights)
+    else:
+        start = vectors_from_counts(config, to_read, vocabulary_size)
+    steps = config.train.epochs * batches.batches_per_epoch
+    optimizer = make_optimizer(config.optimizer, steps)
+    check_state(objective, optimizer, start)
+    warnings = [
+        *checks.check_words(tokenizer, {"validation": validation}),
+        *checks.check_schedule(config.optimizer.warmup_steps, steps),
+    ]
+    print_warnings(console, warnings)
+    examples = {"train": len(kept), "validation": len(validation)}
+    run.claim(tokenizer, phrases, name=task.data, class_names=(), examples=examples)
+    params, found = fit(
+        objective,
+        optimizer,
+        batches,
+        config.train,
+        measure if validation else None,
+        seed=config.seed,
+        folder=run.folder,
+        console=console,
+        clock=run.clock,
+        placement=placement,
+        start=start,
+    )
+    return run.finish(
+        params, {"data": task.data, "warnings": warnings, "predicts": task.predict, **found}
+    )
 
 
 def in_pieces(sequences: Sequence[NDArray[np.int32]], size: int) -> list[NDArray[np.int32]]:

@@ -71,6 +71,18 @@ def init_state(
     )
 
 
+def check_state(
+    objective: Objective, optimizer: optax.GradientTransformation, start: Params | None = None
+) -> None:
+    """Finds out, without computing anything, whether there can be such a state.
+
+    Raises:
+        ValueError: as `init_state`, or whatever is wrong with the model.
+    """
+    options = {"keep_ema": False, "keep_best": False, "start": start}
+    jax.eval_shape(lambda: init_state(objective, optimizer, 0, **options))
+
+
 def _replaced(params: Params, start: Params) -> Params:
     """`params` with the arrays of `start` in the places that have their names."""
     arrays = dict(jax.tree_util.tree_leaves_with_path(params))

@@ -1,0 +1,246 @@
+"""A run from its folder to its result: begun once, gone on with, and written down when complete.
+
+A folder becomes a run's when everything before the training is known to work: the data, the split,
+the model. Until then nothing stands in it, so a start that fails can be repeated. `config.json` is
+written last of all that comes before the training, `result.json` last of all.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from lstm_jax.classifier import lstm_stack
+from lstm_jax.files import (
+    PARTIAL,
+    finite_or_none,
+    remove_abandoned,
+    sha256,
+    write_json,
+    write_text,
+)
+from lstm_jax.machine import environment, peak_memory
+from lstm_jax.shapes import Params
+from lstm_jax.text import Phrases, WordTokenizer
+from lstm_jax.train.checkpoints import save_weights
+from lstm_jax.train.config import Config
+from lstm_jax.train.fit import Clock
+from lstm_jax.train.folder import DataDescription, RunFolder
+from lstm_jax.train.inputs import changed_inputs, checksum_of, checksum_of_arrays
+from lstm_jax.train.lock import LOCK, locked
+from lstm_jax.train.report import draw_curves
+
+# Settings that an unfinished run may change: no bit of its weights depends on them.
+CHANGEABLE = {"train.checkpoint_every", "train.keep_checkpoints", "train.log_every"}
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run whose folder no other process can open.
+
+    Attributes:
+        folder: its files.
+        config: its settings: those given, or the folder's with what may change as given.
+        inputs: checksums of what else decides it.
+        command: what the user typed.
+        data: what the folder says of the data; None before `claim`, in a folder without a run.
+        result: what result.json holds, of a finished run.
+        clock: its time.
+    """
+
+    folder: RunFolder
+    config: Config
+    inputs: Mapping[str, str]
+    command: str
+    data: DataDescription | None
+    result: dict[str, Any] | None
+    clock: Clock = field(default_factory=Clock)
+
+    def claim(
+        self,
+        tokenizer: WordTokenizer,
+        phrases: Phrases | None,
+        *,
+        name: str,
+        class_names: Sequence[str],
+        examples: dict[str, int],
+    ) -> None:
+        """Makes the folder this run's, or takes over the settings that were changed.
+
+        Args:
+            tokenizer, phrases: how it reads texts; a folder with a run has them already.
+            name: the data's.
+            class_names: in the order of the labels.
+            examples: the size of each part of the data.
+        """
+        folder, config = self.folder, self.config.to_json()
+        if self.data is None:
+            tokenizer.save(folder.tokenizer)
+            if phrases is not None:
+                phrases.save(folder.phrases)
+            written = [file for file in (folder.tokenizer, folder.phrases) if file.exists()]
+            data = {
+                "name": name,
+                "class_names": list(class_names),
+                "examples": examples,
+                "command": self.command,
+                "inputs": dict(self.inputs),
+                "checksums": {file.name: sha256(file) for file in written},
+                "configs": [_checksum(config)],
+            }
+            folder.write_data(data)
+        elif _checksum(config) == sha256(folder.config):
+            return
+        else:
+            # In this order: whenever it is broken off, the files agree with each other.
+            folder.result.unlink(missing_ok=True)
+            configs = {*self.data.configs, _checksum(config)}
+            folder.write_data({**asdict(self.data), "configs": sorted(configs)})
+        write_text(folder.config, config)
+
+    def finish(
+        self, params: Params, found: Mapping[str, Any], *, temperature: float | None = None
+    ) -> dict[str, Any]:
+        """Writes the weights and what came out.
+
+        Args:
+            params: the parameters to keep.
+            found: what is to be said of them in result.json.
+            temperature: what logits are to be divided by, if it was fitted.
+
+        Returns:
+            What result.json holds.
+        """
+        folder = self.folder
+        save_weights(folder.weights, params)
+        if temperature is None:
+            folder.calibration.unlink(missing_ok=True)
+        else:
+            write_json(folder.calibration, {"temperature": temperature})
+        draw_curves(folder.metrics, folder.curves)
+        taken = [sha256(file) for file in (folder.tokenizer, folder.phrases) if file.exists()]
+        result = {
+            "name": self.config.name,
+            "seed": self.config.seed,
+            **found,
+            "minutes": self.clock.seconds() / 60,
+            "memory_mib": peak_memory(),
+            "parameters": sum(array.size for array in jax.tree.leaves(params)),
+            "fingerprint": checksum_of([checksum_of_arrays(params), str(temperature), *taken]),
+            "command": self.command,
+            **environment(),
+        }
+        plain = {
+            name: finite_or_none(value) if isinstance(value, float) else value
+            for name, value in result.items()
+        }
+        return folder.write_result(plain)
+
+
+@contextlib.contextmanager
+def open_run(
+    config: Config, path: Path, inputs: Mapping[str, str], *, command: str, resume: bool
+) -> Iterator[OpenRun]:
+    """Opens a folder for a new run, or for the one that is in it.
+
+    Args:
+        config: the run's settings.
+        path: the folder, made here. It is deleted again if the block ends before `OpenRun.claim`.
+        inputs: checksums of what else decides the run, see `lstm_jax.train.inputs`.
+        command: what the user typed, for the record.
+        resume: go on with the run in the folder, if there is one.
+
+    Yields:
+        The run. While the block lasts, no other process can open it.
+
+    Raises:
+        ValueError: if the model cannot run on this machine; if another process trains in the
+            folder; if it holds a run and `resume` is false, or the run in it has other settings or
+            other inputs, or is damaged.
+    """
+    lstm_stack(config.model).layer().check()
+    folder = RunFolder(path)
+    _check_is_free(folder)
+    with locked(path):
+        try:
+            _check_is_free(folder)
+            if folder.config.exists():
+                yield _existing(folder, config, inputs, command, resume=resume)
+            else:
+                _remove_leftovers(folder)
+                yield OpenRun(folder, config, inputs, command, None, None)
+        finally:
+            if not folder.config.exists():
+                _remove_leftovers(folder)
+
+
+def _check_is_free(folder: RunFolder) -> None:
+    """Refuses a folder in which there is something that is no run."""
+    if folder.config.exists() or not folder.path.exists():
+        return
+    names = {path.name for path in folder.path.iterdir()}
+    ours = {path.name for path in folder.written_first} if LOCK in names else set()
+    if any(name not in ours | {LOCK} and not PARTIAL.fullmatch(name) for name in names):
+        raise ValueError(f"run folder {folder.path} is not empty, and holds no run")
+
+
+def _existing(
+    folder: RunFolder, config: Config, inputs: Mapping[str, str], command: str, *, resume: bool
+) -> OpenRun:
+    """The run in a folder, if it is the one that is asked for."""
+    finished = folder.result.exists()
+    if not resume:
+        raise ValueError(
+            f"run folder {folder.path} holds {'a finished' if finished else 'an unfinished'} run; "
+            "give --resume to go on with it, or another folder"
+        )
+    saved, data = Config.load(folder.config), folder.load_data()
+    settled = _settled(folder, saved, config)
+    if changed := changed_inputs(data.inputs, inputs):
+        raise ValueError(f"run folder {folder.path} holds a run with other {', '.join(changed)}")
+    more = settled.train.epochs > saved.train.epochs
+    if not finished:
+        return OpenRun(folder, settled, inputs, command, data, None)
+    if not more:
+        return OpenRun(folder, saved, inputs, command, data, folder.load_result())
+    if not (folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())):
+        raise ValueError(f"{folder.checkpoints}: missing, so there is nothing to go on from")
+    return OpenRun(folder, settled, inputs, command, data, None)
+
+
+def _settled(folder: RunFolder, saved: Config, given: Config) -> Config:
+    """The settings of a run in a folder, those that may change as they are given now."""
+    refused, changed = [], set(CHANGEABLE)
+    for name, difference in saved.differences(given).items():
+        if name == "train.epochs" and given.train.epochs > saved.train.epochs:
+            if saved.optimizer.schedule == "constant":
+                changed.add(name)
+            else:
+                refused.append(
+                    f"{difference} (with optimizer.schedule {saved.optimizer.schedule} every step "
+                    "depends on the number of epochs)"
+                )
+        elif name not in CHANGEABLE:
+            refused.append(difference)
+    if refused:
+        raise ValueError(
+            f"run folder {folder.path} holds a run with other settings: {'; '.join(refused)}"
+        )
+    return saved.replaced(changed, given)
+
+
+def _remove_leftovers(folder: RunFolder) -> None:
+    """Deletes what a start that did not get as far as config.json has left."""
+    left, ours = list(folder.path.iterdir()), {LOCK, *(file.name for file in folder.written_first)}
+    if all(file.name in ours or PARTIAL.fullmatch(file.name) for file in left):
+        remove_abandoned(folder.path)
+        for file in folder.written_first:
+            file.unlink(missing_ok=True)
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
