@@ -36,16 +36,35 @@ def environment() -> dict[str, Any]:
 
 
 def provenance(command: str) -> dict[str, Any]:
-    """How a record came about: the command, when, at which commit of this folder, on what."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
+    """How a record came about: the command, when, at which commit of the package, on what."""
     return {
         "command": command,
         "time": datetime.datetime.now(datetime.UTC).isoformat(" ", "minutes"),
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         **environment(),
     }
+
+
+def commit() -> str | None:
+    """The commit of the repository that this package is part of, "-dirty" if files were changed.
+
+    None where there is no git, or the package was installed apart from its repository, which may be
+    into a folder of another one.
+    """
+    ours = Path(__file__)
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *arguments], cwd=ours.parent, capture_output=True, text=True, check=False
+            )
+        except OSError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    if git("ls-files", "--error-unmatch", ours.name) is None:
+        return None
+    return git("describe", "--always", "--dirty")
 
 
 def processor() -> str:

@@ -1,6 +1,7 @@
 """Token ids on disk."""
 
 import os
+import pwd
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ def tokenizer(tmp_path, monkeypatch):
 
 
 def files():
-    return sorted(cache_folder().glob("*"))
+    folder = cache_folder()
+    assert folder is not None
+    return sorted(folder.glob("*"))
 
 
 def same(found, expected):
@@ -109,3 +112,15 @@ def test_the_files_used_last_are_kept(tokenizer):
 def test_few_texts_leave_no_file(tokenizer):
     encode_once(tokenizer, TEXTS[:10])
     assert not files()
+
+
+def test_a_user_without_a_home_has_no_cache(tokenizer, monkeypatch):
+    for name in ("LSTM_JAX_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(_):
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert cache_folder() is None
+    assert same(encode_once(tokenizer, TEXTS), tokenizer.encode_batch(TEXTS))

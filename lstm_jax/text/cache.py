@@ -2,7 +2,7 @@
 
 Each file is named for what it was made from, the tokenizer and the texts; when either changes,
 another name is asked for. The folder is `$LSTM_JAX_CACHE`, else `lstm_jax` in `$XDG_CACHE_HOME` or
-`~/.cache`; deleting it costs nothing but time.
+`~/.cache`; deleting it costs nothing but time. Where there is no such place, nothing is kept.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ def encode_once(tokenizer: WordTokenizer, texts: Sequence[str]) -> list[NDArray[
     """
     if len(texts) < _WORTHWHILE:
         return tokenizer.encode_batch(texts)
-    path = cache_folder() / f"{_fingerprint(tokenizer, texts)}.npz"
+    folder = cache_folder()
+    if folder is None:
+        return tokenizer.encode_batch(texts)
+    path = folder / f"{_fingerprint(tokenizer, texts)}.npz"
     # Whatever a damaged file raises, of zipfile, NumPy or the system's memory: it is made again.
     with contextlib.suppress(Exception):
         return _read(path, len(texts), tokenizer.vocabulary_size)
@@ -53,11 +56,19 @@ def encode_once(tokenizer: WordTokenizer, texts: Sequence[str]) -> list[NDArray[
     return ids
 
 
-def cache_folder() -> Path:
-    """Where the files are; it need not exist."""
+def cache_folder() -> Path | None:
+    """Where the files are; it need not exist. None where nothing says where the user's files go.
+
+    That is so in a container, for a user that the system does not know and without $HOME.
+    """
     if folder := os.environ.get("LSTM_JAX_CACHE"):
         return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lstm_jax"
+    if folder := os.environ.get("XDG_CACHE_HOME"):
+        return Path(folder) / "lstm_jax"
+    try:
+        return Path.home() / ".cache" / "lstm_jax"
+    except RuntimeError:
+        return None
 
 
 def _fingerprint(tokenizer: WordTokenizer, texts: Sequence[str]) -> str:
