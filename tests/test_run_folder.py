@@ -379,7 +379,7 @@ def test_one_changed_bit_of_the_weights_is_seen(run):
         ("config.json", [], "config.json"),
         ("result.json", {}, "checksums"),
         ("result.json", {"checksums": {}}, "not as the run wrote it"),
-        ("data.json", {"name": "x"}, "class_names"),
+        ("data.json", {"name": "x"}, "data.json"),
         ("calibration.json", {}, "not as the run wrote it"),
     ],
 )
