@@ -7,6 +7,11 @@ read once. With `--run`, also the sum of such a model's log-odds and a trained r
 run's training part only, and their weights are chosen on its validation part.
 """
 
+from lstm_jax.stops import watch
+
+if __name__ == "__main__":
+    watch()  # before the imports below, which take seconds
+
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass

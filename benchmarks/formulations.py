@@ -5,6 +5,11 @@ The same recurrence in several ways, forward, and forward + backward by differen
 are XLA programs, interleaved in one process.
 """
 
+from lstm_jax.stops import watch
+
+if __name__ == "__main__":
+    watch()  # before the imports below, which take seconds
+
 import statistics
 import time
 from collections.abc import Callable

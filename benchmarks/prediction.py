@@ -6,6 +6,11 @@ users do it: PyTorch on packed batches with a dictionary of words, Keras with Te
 rows of 500 with a mask.
 """
 
+from lstm_jax.stops import watch
+
+if __name__ == "__main__":
+    watch()  # before the imports below, which take seconds
+
 import tempfile
 from dataclasses import dataclass
 from typing import Any

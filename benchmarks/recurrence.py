@@ -5,6 +5,11 @@ otherwise. How many times as long each library takes as this one; the share of t
 that this one reaches, which is measured in the same minutes as one large matrix product.
 """
 
+from lstm_jax.stops import watch
+
+if __name__ == "__main__":
+    watch()  # before the imports below, which take seconds
+
 from dataclasses import asdict, dataclass
 from typing import Any
 

@@ -5,6 +5,11 @@ step of the article's model as the vocabulary V grows; beside PyTorch. Long sequ
 `chunk_size`, which keeps only every hundredth state for the backward pass.
 """
 
+from lstm_jax.stops import watch
+
+if __name__ == "__main__":
+    watch()  # before the imports below, which take seconds
+
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any

@@ -6,6 +6,11 @@ shapes and lengths, one after the other for each batch. The compilations come be
 reported are medians over the batches, of the share as well: a pause of the machine moves none.
 """
 
+from lstm_jax.stops import watch
+
+if __name__ == "__main__":
+    watch()  # before the imports below, which take seconds
+
 import time
 from dataclasses import dataclass
 from typing import Any

@@ -7,6 +7,11 @@ which is the same model on the same reviews without the zeros in front.
 A turn is a sixteenth of an epoch, so that every library goes through the data once, interleaved.
 """
 
+from lstm_jax.stops import watch
+
+if __name__ == "__main__":
+    watch()  # before the imports below, which take seconds
+
 import tempfile
 from dataclasses import dataclass
 from typing import Any

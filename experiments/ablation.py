@@ -9,6 +9,11 @@ part of them for validation) and measured on these 5,000. The test reviews are n
 docs/imdb.md says what came of it.
 """
 
+from lstm_jax.stops import watch
+
+if __name__ == "__main__":
+    watch()  # before the imports below, which take seconds
+
 import json
 import re
 import statistics

@@ -8,6 +8,11 @@ learns from one and is measured on the other: as it is, with class weights, with
 docs/classes.md says what came of it.
 """
 
+from lstm_jax.stops import watch
+
+if __name__ == "__main__":
+    watch()  # before the imports below, which take seconds
+
 import csv
 import json
 import sys

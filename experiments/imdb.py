@@ -11,6 +11,11 @@ With `--seeds 0 1 2 --record experiments/results/PRESET.json` accuracy and minut
 kept, with command, machine, versions and date.
 """
 
+from lstm_jax.stops import watch
+
+if __name__ == "__main__":
+    watch()  # before the imports below, which take seconds
+
 import shlex
 import statistics
 import sys
@@ -43,6 +48,7 @@ from lstm_jax.files import write_json
 from lstm_jax.machine import provenance
 from lstm_jax.resume import resumed_config, typed_options
 from lstm_jax.run import load
+from lstm_jax.stops import advise
 from lstm_jax.teacher import check_parts, check_teachable, teach
 from lstm_jax.text import Corpus, load_corpus
 from lstm_jax.text.duplicates import near_duplicates
@@ -205,6 +211,7 @@ def run(
     """
     console, command = Console(), command_line("experiments.imdb")
     about = provenance(command)  # before the runs: the code may have changed by their end
+    advise("--resume goes on")
     config = experiment.config
     configs = [replace(config, seed=seed) for seed in experiment.seeds or (config.seed,)]
 

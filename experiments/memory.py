@@ -9,6 +9,11 @@ training sequence counts as often as it is presented. docs/memory.md has what ca
 is done differently.
 """
 
+from lstm_jax.stops import watch
+
+if __name__ == "__main__":
+    watch()  # before the imports below, which take seconds
+
 import json
 import statistics
 import sys

@@ -8,6 +8,11 @@ a mean over 1,600 reviews, rose above the lowest such mean before; and how far t
 norm lies above the median one. docs/article.md says what came of it. The test reviews are not read.
 """
 
+from lstm_jax.stops import watch
+
+if __name__ == "__main__":
+    watch()  # before the imports below, which take seconds
+
 import json
 import statistics
 import sys

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, NoReturn, cast
 
 from rich.console import Console
 from tyro.conf import Positional, arg
@@ -22,6 +22,7 @@ from lstm_jax.machine import keep_memory
 from lstm_jax.memory import memory_explained
 from lstm_jax.metric_tables import Confusion, metrics_table
 from lstm_jax.resume import complete_arguments, resumable
+from lstm_jax.stops import Stopped, advise, leave
 from lstm_jax.teacher import teach
 from lstm_jax.text import check_columns, load_corpus, load_labelled, read_texts
 from lstm_jax.text.formats import is_table
@@ -71,6 +72,7 @@ def train(
             `--resume RUN` in the place of everything is enough.
     """
     console = Console()
+    advise("--resume goes on")
     check_columns([data, unlabelled], text_column=text_column, label_column=label_column)
     # What --init names has word vectors already.
     reads_unlabelled = config.train.unlabelled > 0 or (config.text.window > 0 and init is None)
@@ -140,6 +142,7 @@ def pretrain(
         resume: go on with the run in the folder; options that are not typed are what they were, and
             `--resume RUN` in the place of everything is enough.
     """
+    advise("--resume goes on")
     check_columns([texts], text_column=text_column)
     console = Console()
     with doing(console, f"reading {texts}"):
@@ -201,7 +204,10 @@ def predict(
     json_lines: Annotated[bool, arg(name="json")] = False,
     batch_size: int = 128,
 ) -> None:
-    """Classify texts: from the command line, a file, or standard input if neither is given.
+    r"""Classify texts: from the command line, a file, or standard input if neither is given.
+
+    Prints a line for each: the likeliest class, its probability and the text, with tabs between
+    them. A tab, a line break or a backslash in a text stands there as \t, \n, \r or \\.
 
     Args:
         run: the folder of a trained run.
@@ -241,7 +247,8 @@ def predict(
                 ensure_ascii=ascii_only,
             )
         else:
-            line = f"{prediction.label}\t{prediction.probability:.4f}\t{prediction.text}"
+            label, text = _escaped(prediction.label), _escaped(prediction.text)
+            line = f"{label}\t{prediction.probability:.4f}\t{text}"
         print(line, flush=True)
 
 
@@ -299,6 +306,14 @@ def _in_utf8(argument: str) -> str:
     return argument
 
 
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+def _escaped(text: str) -> str:
+    """The text as it stands in a column of TSV."""
+    return text.translate(_ESCAPES)
+
+
 def command_line(module: str) -> str:
     """What the user typed, to be written beside a result."""
     return shlex.join(["python", "-m", module, *sys.argv[1:]])
@@ -307,7 +322,9 @@ def command_line(module: str) -> str:
 def run_command(main: Callable[[], object], program: str | None = None) -> None:
     """Runs a program with its memory kept.
 
-    What a user can mend becomes one line and exit status 2, not a traceback.
+    What a user can mend becomes one line and exit status 2, not a traceback. If nobody reads the
+    output any more (`| head`), the program ends without a word, with the status that a shell gives
+    to one that SIGPIPE ended: 141. How it ends when it is told to stop is in `lstm_jax.stops`.
 
     What the encoding of the output lacks is written as `\\u2026`.
 
@@ -322,12 +339,29 @@ def run_command(main: Callable[[], object], program: str | None = None) -> None:
     try:
         with memory_explained("the batches, the texts or the model"):
             main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _leave_pipe()
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         print(f"{program or _module()}: {explain(error)}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # rich makes it an exit
+            _leave_pipe()
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _leave_pipe()
+        raise
+    except Stopped as stopped:
+        leave(stopped.number)
+
+
+def _leave_pipe() -> NoReturn:
+    """Ends the program; what is still to be written goes nowhere, or Python would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    sys.exit(128 + 13)
 
 
 def _module() -> str:

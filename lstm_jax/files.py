@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from lstm_jax.checked import refusal
+from lstm_jax.stops import cleaning, held
 
 Typed = TypeVar("Typed")
 
@@ -40,17 +41,18 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path)
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise OSError(error.errno, os.strerror(error.errno or errno.EIO), str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    _flush_folder(path.parent)
+    with held():  # a process that is told to stop leaves nothing beside it either
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            raise OSError(error.errno, os.strerror(error.errno or errno.EIO), str(path)) from error
+        finally:
+            partial.unlink(missing_ok=True)
+        _flush_folder(path.parent)
 
 
 def write_text(path: Path, content: str) -> None:
@@ -109,7 +111,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     partial = _beside(path)
     partial.mkdir()
     try:
-        yield partial
+        with cleaning(lambda: shutil.rmtree(partial, ignore_errors=True)):
+            yield partial
         for file in partial.rglob("*"):
             if file.is_file():
                 with file.open("rb") as opened:

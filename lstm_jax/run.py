@@ -108,7 +108,8 @@ class Run:
             batch_size: how many are read before the first prediction comes out.
 
         Returns:
-            A prediction for each text, in order.
+            A prediction for each text, in order. If `texts` raises an error, those of the texts
+            before it come first, then the error.
 
         Raises:
             ValueError: if `batch_size` is below 1, before a text is read; and as `predict`.
@@ -117,11 +118,22 @@ class Run:
         return self._stream(_iterated(texts), batch_size)
 
     def _stream(self, remaining: Iterator[str], batch_size: int) -> Iterator[Prediction]:
-        while batch := list(islice(remaining, batch_size)):
+        failure = None
+        while failure is None:
+            batch: list[str] = []
+            try:
+                for text in islice(remaining, batch_size):
+                    batch.append(text)  # one by one: keeps what came before an error
+            except Exception as error:
+                failure = error
+            if not batch:
+                break
             for text, row in zip(batch, self.predict(batch, batch_size=batch_size), strict=True):
                 by_class = dict(zip(self.class_names, map(float, row), strict=True))
                 label = max(by_class, key=by_class.__getitem__)
                 yield Prediction(text, label, by_class[label], by_class)
+        if failure is not None:
+            raise failure
 
     def evaluate(self, examples: Examples) -> Metrics:
         """All metrics on labelled examples, whose labels index `class_names`."""

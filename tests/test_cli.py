@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -267,3 +269,53 @@ def test_a_classifier_starts_from_texts_without_labels(tmp_path, monkeypatch, ca
     start = ["--init", str(tmp_path / "model")]
     command(monkeypatch, "train", str(table), str(tmp_path / "run"), *start, *sizes)
     assert lstm_jax.load(tmp_path / "run").class_names == ("0", "1")
+
+
+# What a reader or a writer at the other end of a pipe does.
+
+
+def program(*arguments, **options) -> subprocess.CompletedProcess[bytes]:
+    """Runs `python -m lstm_jax` in a process of its own."""
+    words = [sys.executable, "-m", "lstm_jax", *map(str, arguments)]
+    return subprocess.run(words, stderr=subprocess.PIPE, check=False, timeout=600, **options)
+
+
+def closed_pipe() -> int:
+    """The writing end of a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["predict", "{run}", "verdict0"]], ids=str)
+def test_output_that_nobody_reads_ends_the_program_quietly(trained, arguments):
+    run, _ = trained
+    pipe = closed_pipe()
+    done = program(*(word.format(run=run) for word in arguments), stdout=pipe)
+    os.close(pipe)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("source", ["standard input", "file"])
+def test_a_line_that_is_not_utf8_is_named_and_the_lines_before_it_are_answered(
+    trained, tmp_path, source
+):
+    run, _ = trained
+    content = "verdict0 é\nverdict1\n".encode() + b"caf\xe9\nverdict0\n"
+    (tmp_path / "texts.txt").write_bytes(content)
+    if source == "file":
+        done = program("predict", run, "--file", tmp_path / "texts.txt", stdout=subprocess.PIPE)
+        source = str(tmp_path / "texts.txt")
+    else:
+        done = program("predict", run, input=content, stdout=subprocess.PIPE)
+    lines = done.stdout.decode().splitlines()
+    assert [line.split("\t")[2] for line in lines] == ["verdict0 é", "verdict1"]
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith(f"lstm-jax: {source}, line 3: byte 0xe9 is not")
+
+
+def test_tabs_and_line_breaks_in_a_text_do_not_break_the_table(trained, monkeypatch, capsys):
+    run, _ = trained
+    command(monkeypatch, "predict", run, "a\tverdict1\nof\r\\n")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.split("\t")[2] == r"a\tverdict1\nof\r\\n"

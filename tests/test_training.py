@@ -19,6 +19,7 @@ import small
 from rich.console import Console
 
 import lstm_jax
+from lstm_jax import stops
 from lstm_jax.run import Run
 from lstm_jax.text import evaluation_batches
 from lstm_jax.train import fit, loop
@@ -123,6 +124,64 @@ def test_a_run_broken_off_anywhere_goes_on_to_the_same_bits(
         for run in (path, tmp_path / "run")
     ]
     assert histories[0] == histories[1]
+
+
+@same_bits
+@pytest.mark.parametrize("step", [7, 20, 23], ids=["within", "end", "next"])
+def test_a_run_told_to_stop_saves_that_step_and_goes_on_to_the_same_bits(
+    finished, tmp_path, monkeypatch, step
+):
+    path, _ = finished
+
+    def stopping(*arguments):
+        state, of_step = train_step(*arguments)
+        if int(state.step) == step:
+            monkeypatch.setattr(stops._process, "asked", signal.SIGTERM)
+        return state, of_step
+
+    monkeypatch.setattr(fit, "train_step", stopping)
+    with pytest.raises(stops.Stopped):
+        train(tmp_path / "run", small.KEPT_OFTEN)
+    assert str(step) in {entry.name for entry in (tmp_path / "run" / "checkpoints").iterdir()}
+    monkeypatch.undo()
+    train(tmp_path / "run", small.KEPT_OFTEN, resume=True)
+    expected, found = weights(path), weights(tmp_path / "run")
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    assert epochs_of(tmp_path / "run") == epochs_of(path)
+
+
+@same_bits
+def test_a_run_broken_off_while_it_validates_validates_again(finished, tmp_path, monkeypatch):
+    path, _ = finished
+    predict, count = loop.predict_logits, 0
+
+    def stopping(*arguments):
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise KeyboardInterrupt
+        return predict(*arguments)
+
+    monkeypatch.setattr(loop, "predict_logits", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", small.KEPT_OFTEN)
+    monkeypatch.undo()
+    assert [record["epoch"] for record in epochs_of(tmp_path / "run")] == [1]
+    train(tmp_path / "run", small.KEPT_OFTEN, resume=True)
+    expected, found = weights(path), weights(tmp_path / "run")
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    assert epochs_of(tmp_path / "run") == epochs_of(path)
+
+
+def epochs_of(run: Path) -> list[dict]:
+    """What a run wrote of its epochs, but for the times."""
+    return [
+        {k: v for k, v in record.items() if k not in ("seconds", "examples_per_second")}
+        for record in read_metrics(run / "metrics.jsonl")
+        if "epoch" in record
+    ]
 
 
 KILLED = """

@@ -1,8 +1,8 @@
 """The loop: steps, checkpoints, measurements, whatever the objective."""
 
-import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -14,11 +14,14 @@ from rich.console import Console
 from lstm_jax.console import say
 from lstm_jax.memory import check_memory, memory_explained
 from lstm_jax.shapes import Params
+from lstm_jax.stops import Unsaved, asked, reached
 from lstm_jax.text import BatchIterator
 from lstm_jax.train.checkpoints import Checkpoints
-from lstm_jax.train.config import TrainConfig
+from lstm_jax.train.config import Config
+from lstm_jax.train.divergence import Divergence
 from lstm_jax.train.folder import RunFolder
 from lstm_jax.train.objective import Objective, zero_totals
+from lstm_jax.train.optimizer import make_schedule
 from lstm_jax.train.report import Report, parameter_table
 from lstm_jax.train.step import Placement, TrainState, init_state, train_step
 
@@ -41,10 +44,9 @@ def fit(
     objective: Objective,
     optimizer: optax.GradientTransformation,
     batches: BatchIterator,
-    config: TrainConfig,
+    config: Config,
     measure: Callable[[Params], dict[str, float]] | None,
     *,
-    seed: int,
     folder: RunFolder,
     console: Console,
     clock: Clock,
@@ -53,14 +55,17 @@ def fit(
 ) -> tuple[Params, dict[str, Any]]:
     """Trains from the newest checkpoint, or the beginning, to the last step.
 
+    At the end of an epoch the checkpoint is written before the validation, which a resumed run does
+    again. So nothing is lost when the process is told to stop while it validates, and while it
+    trains one step is waited for (`lstm_jax.stops`).
+
     Args:
         objective: what is minimised.
         optimizer: by which steps.
         batches: on what; closed at the end.
-        config: how long, and what is kept.
+        config: the run's settings.
         measure: validates parameters after each epoch: numbers by name, "loss" among them; None
             keeps the last parameters.
-        seed: decides initial weights and dropout.
         folder: where checkpoints and metrics go.
         console: where progress is shown.
         clock: the run's.
@@ -71,19 +76,22 @@ def fit(
         The parameters to keep; the number of `steps` and the validation metrics that chose them.
 
     Raises:
-        FloatingPointError: if the loss is not finite.
+        FloatingPointError: if the loss, its gradient or the parameters are not finite, or absurdly
+            large. Neither checkpoints nor the result have such.
         MemoryError: if memory does not suffice for the batches.
         OSError: if a checkpoint cannot be written.
         ValueError: if there are checkpoints, and all are damaged; or if memory does not suffice for
             the model.
+        Stopped: if the process was told to stop, after a checkpoint.
     """
-    steps = config.epochs * batches.batches_per_epoch
+    settings, per_epoch = config.train, batches.batches_per_epoch
+    steps = settings.epochs * per_epoch
     make_state = partial(
         init_state,
         objective,
         optimizer,
-        seed,
-        keep_ema=config.ema_decay > 0,
+        config.seed,
+        keep_ema=settings.ema_decay > 0,
         keep_best=measure is not None,
         start=start,
     )
@@ -91,67 +99,97 @@ def fit(
     state = make_state()
     state = jax.device_put(state, placement.replicated)
     best: dict[str, Any] = {}
-    checkpoints = Checkpoints(folder.checkpoints, config.keep_checkpoints)
-    restored = checkpoints.restore(state)
-    if restored is None:
-        console.print(parameter_table(state.params))
-    else:
-        state, progress = restored.state, restored.progress
-        for why in restored.skipped:
-            say(console, f"skipped a damaged checkpoint: {why}", "bold yellow")
-        batches.set_state(progress["batches"])
-        clock.set(progress["seconds"])
-        best = progress["best"]
-        say(console, f"resumed after step {int(state.step)} of {steps}")
-    step = int(state.step)
-    with Report(folder.path, console, step=step, steps=steps) as report:
-        began, began_at = clock.seconds(), step
-        while step < steps:
-            batch = jax.device_put(next(batches), placement.by_row)
-            state, of_step = train_step(objective, optimizer, config.ema_decay, state, batch)
-            step += 1
-            if step % config.log_every == 0:
-                report.training(step, **_finite(of_step, step, folder))
-            epoch, rest = divmod(step, batches.batches_per_epoch)
-            if rest == 0:
-                record = {"step": step, "epoch": epoch, **_train_metrics(state)}
-                examples = (step - began_at) * config.batch_size
-                record["examples_per_second"] = examples / (clock.seconds() - began)
-                if measure is not None:
-                    measured = {
-                        f"validation_{name}": value
-                        for name, value in measure(state.evaluated).items()
+    epoch_began = clock.seconds()
+    with closing(batches), Unsaved() as unsaved:
+        checkpoints = Checkpoints(folder.checkpoints, settings.keep_checkpoints)
+        restored = checkpoints.restore(state)
+        if restored is None:
+            console.print(parameter_table(state.params))
+        else:
+            state, progress = restored.state, restored.progress
+            for why in restored.skipped:
+                say(console, f"skipped a damaged checkpoint: {why}", "bold yellow")
+            batches.set_state(progress["batches"])
+            clock.set(progress["seconds"])
+            epoch_began, best = progress["epoch_began"], progress["best"]
+            say(console, f"resumed after step {int(state.step)} of {steps}")
+        step = int(state.step)
+        reached(f"after step {step} of {steps}")
+        divergence = Divergence(
+            state.params,
+            step=step,
+            uniform_loss=objective.uniform_loss,
+            schedule=make_schedule(config.optimizer, steps),
+        )
+        with Report(folder.path, console, step=step, steps=steps) as report:
+            epoch_ends = restored is not None and step % per_epoch == 0
+            while True:
+                if epoch_ends:
+                    record: dict[str, Any] = {"step": step, "epoch": step // per_epoch}
+                    examples = per_epoch * settings.batch_size
+                    speed = examples / (clock.seconds() - epoch_began)
+                    state, best, found = _end_epoch(state, best, measure, divergence, step=step)
+                    record |= {**found, "examples_per_second": speed, "seconds": clock.seconds()}
+                    report.epoch(record)
+                    epoch_began = clock.seconds()
+                if step == steps:
+                    break
+                batch = jax.device_put(next(batches), placement.by_row)
+                state, of_step = train_step(objective, optimizer, settings.ema_decay, state, batch)
+                unsaved.begun()
+                step += 1
+                divergence.add(of_step)
+                if step % settings.log_every == 0:
+                    divergence.check()
+                    report.training(step, float(of_step["loss"]), float(of_step["norm"]))
+                epoch_ends = step % per_epoch == 0
+                if epoch_ends or step % settings.checkpoint_every == 0 or asked():
+                    divergence.check()
+                    divergence.check_params(state.params)
+                    if epoch_ends:
+                        divergence.check_epoch("train", _train_metrics(state)["train_loss"])
+                    progress = {
+                        "batches": batches.get_state(),
+                        "seconds": clock.seconds(),
+                        "epoch_began": epoch_began,
+                        "best": best,
                     }
-                    record |= measured
-                    if not best or measured["validation_loss"] < best["validation_loss"]:
-                        best = {"best_step": step, **measured}
-                        kept = jax.tree.map(jnp.copy, state.evaluated)
-                        state = state._replace(best=kept)
-                report.epoch(record | {"seconds": clock.seconds()})
-                totals = jax.device_put(zero_totals(), placement.replicated)
-                state = state._replace(totals=totals)
-                began, began_at = clock.seconds(), step
-            if rest == 0 or step % config.checkpoint_every == 0:
-                progress = {
-                    "batches": batches.get_state(),
-                    "seconds": clock.seconds(),
-                    "best": best,
-                }
-                checkpoints.save(state, progress)
-    batches.close()
+                    checkpoints.save(state, progress)
+                    report.flush()
+                    reached(f"after step {step} of {steps}")
+                    unsaved.saved()
     return state.evaluated if state.best is None else state.best, {"steps": steps, **best}
+
+
+def _end_epoch(
+    state: TrainState,
+    best: dict[str, Any],
+    measure: Callable[[Params], dict[str, float]] | None,
+    divergence: Divergence,
+    *,
+    step: int,
+) -> tuple[TrainState, dict[str, Any], dict[str, Any]]:
+    """Validates, keeps the parameters if they are the best so far, and begins new totals.
+
+    Returns:
+        The state, the best validation metrics with their `best_step`, and those of this epoch.
+    """
+    record: dict[str, Any] = _train_metrics(state)
+    if measure is not None:
+        try:
+            numbers = measure(state.evaluated)
+        except FloatingPointError as error:
+            divergence.fail(str(error))
+        measured = {f"validation_{name}": value for name, value in numbers.items()}
+        divergence.check_epoch("validation", measured["validation_loss"])
+        record |= measured
+        if not best or measured["validation_loss"] < best["validation_loss"]:
+            best = {"best_step": step, **measured}
+            state = state._replace(best=jax.tree.map(jnp.copy, state.evaluated))
+    totals = jax.device_put(zero_totals(), state.step.sharding)
+    return state._replace(totals=totals), best, record
 
 
 def _train_metrics(state: TrainState) -> dict[str, float]:
     loss, correct, examples = (float(total) for total in state.totals)
     return {"train_loss": loss / examples, "train_accuracy": correct / examples}
-
-
-def _finite(of_step: dict[str, jax.Array], step: int, folder: RunFolder) -> dict[str, float]:
-    numbers = {name: float(value) for name, value in of_step.items()}
-    if not all(math.isfinite(number) for number in numbers.values()):
-        raise FloatingPointError(
-            f"the loss or its gradient is not finite at step {step}: {numbers}; try a lower "
-            f"optimizer.learning_rate or optimizer.clip_norm; the run is kept in {folder.path}"
-        )
-    return numbers

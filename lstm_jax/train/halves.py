@@ -22,6 +22,7 @@ Movie Reviews", for phrases among them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -149,6 +150,11 @@ class Halves:
     """The mean over all halves of their losses; a half without a word of the other has none."""
 
     model: HalfModel
+
+    @property
+    def uniform_loss(self) -> float:
+        """ln(words and phrases)."""
+        return math.log(len(self.model.targets.shares))
 
     def init(self, key: Array) -> Params:
         """Those of the model."""

@@ -14,6 +14,7 @@ Source: Dai & Le (2015) for the use; Jean et al. (2015), section 3 for the sampl
 (2017) for sharing the vectors.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -115,6 +116,11 @@ class Prediction:
 
     model: LanguageModel
     samples: int = 1024
+
+    @property
+    def uniform_loss(self) -> float:
+        """ln(words)."""
+        return math.log(self.model.vocabulary_size)
 
     def init(self, key: Array) -> Params:
         """Those of the model."""

@@ -1,5 +1,6 @@
 """What training minimises: a loss of a batch, and its gradient."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -30,6 +31,11 @@ def zero_totals() -> Totals:
 
 class Objective(Protocol):
     """A loss; hashable, since a step is compiled for it."""
+
+    @property
+    def uniform_loss(self) -> float:
+        """The loss in nats of a model that gives everything the same chance."""
+        ...
 
     def init(self, key: Array) -> Params:
         """The parameters to start from."""
@@ -71,6 +77,11 @@ class Classification:
     model: TextClassifier
     label_smoothing: float = 0.0
     adversarial: float = 0.0
+
+    @property
+    def uniform_loss(self) -> float:
+        """ln(classes)."""
+        return math.log(max(self.model.outputs, 2))
 
     def init(self, key: Array) -> Params:
         """Those of the model."""

@@ -24,6 +24,9 @@ def predict_logits(
 
     Returns:
         [N, C], in the order of the examples.
+
+    Raises:
+        FloatingPointError: if one is not finite.
     """
     index, logits = [], []
     for batch in batches:
@@ -36,4 +39,7 @@ def predict_logits(
     examples = rows >= 0
     ordered = np.empty((int(examples.sum()), values.shape[1]), np.float32)
     ordered[rows[examples]] = values[examples]
+    bad = int((~np.isfinite(ordered)).any(axis=1).sum())
+    if bad:
+        raise FloatingPointError(f"the logits of {bad} of {len(ordered)} texts are not finite")
     return ordered

@@ -17,8 +17,9 @@ from lstm_jax.shapes import Params
 class Report:
     """Writes down how a run goes, from the step it starts or continues at.
 
-    Lines of metrics.jsonl beyond that step, written by a run that was interrupted after its last
-    checkpoint, are dropped, so that each step stands there once.
+    Lines of metrics.jsonl that will be written again are dropped: those beyond that step, written
+    by a run that was interrupted after its last checkpoint, and that of an epoch which ends with
+    it, since the checkpoint is written before the validation. So each stands there once.
     """
 
     def __init__(self, folder: Path, console: Console, *, step: int, steps: int) -> None:
@@ -33,7 +34,11 @@ class Report:
         from tensorboardX import SummaryWriter  # here, because it takes a while
 
         self._path = folder / "metrics.jsonl"
-        self._records = [record for record in read_metrics(self._path) if record["step"] <= step]
+        self._records = [
+            record
+            for record in read_metrics(self._path)
+            if record["step"] < step + ("epoch" not in record)
+        ]
         lines = [json.dumps(record) + "\n" for record in self._records]
         partial = self._path.with_suffix(".partial")
         partial.write_text("".join(lines), encoding="utf-8")
@@ -88,6 +93,10 @@ class Report:
         ]
         shown.append(f"{record['examples_per_second']:.0f} texts/s")
         self._progress.console.print("  ".join(shown), highlight=False)
+
+    def flush(self) -> None:
+        """Has what was written so far reach the files."""
+        self._events.flush()
 
     def _write(self, record: dict[str, Any]) -> None:
         self._records.append(record)
