@@ -176,9 +176,9 @@ def check_predictions(predicted: int, there: int) -> list[str]:
     if predicted > 1 or there < 2:
         return []
     return [
-        "the model predicts one class for all validation examples: it has learnt which class is the"
-        " most frequent and no more; raise --train.epochs or --optimizer.learning-rate, or set"
-        " --train.class-weights balanced"
+        "the model predicts one class for all validation examples, so it has learnt nothing of the"
+        " texts: raise --train.epochs or --optimizer.learning-rate, or set --train.class-weights"
+        " balanced"
     ]
 
 

@@ -44,8 +44,8 @@ def check_calibration(examples: int, accuracy: float, temperature: float) -> lis
     """
     if not _enough(examples, accuracy):
         return [
-            f"the temperature is not fitted but 1, since it needs {FEWEST_EXAMPLES} validation"
-            f" examples with {FEWEST_ERRORS} errors, and there are {examples:,} with"
+            f"the temperature is not fitted, which needs {FEWEST_EXAMPLES} validation examples with"
+            f" {FEWEST_ERRORS} errors, and there are {examples:,} with"
             f" {_errors(examples, accuracy)}: probabilities are as the model gives them"
         ]
     lowest, highest = BOUNDS
