@@ -126,7 +126,7 @@ class TokenEmbedding(nn.Module):
         """Ids [B, T] to vectors [B, T, E]."""
 
         def uniform(key: Array, shape: tuple[int, ...]) -> Array:
-            return jax.random.uniform(key, shape, minval=-self.scale, maxval=self.scale)
+            return jax.random.uniform(key, shape, jnp.float32, -self.scale, self.scale)
 
         table = self.param("table", uniform, (self.vocabulary_size, self.features))
         embeddings = jnp.take(table, tokens, axis=0, mode="clip")

@@ -20,7 +20,7 @@ cell clipping, Sak, Senior & Beaufays (2014), eqs. 1 to 7; layer normalisation, 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -116,6 +116,16 @@ class Variant:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be above 0, or None, got {value}")
+
+    def __repr__(self) -> str:
+        """What is not as in the LSTM of `lstm_jax.cell`; functions by their names."""
+        values = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        }
+        shown = (f"{name}={getattr(value, '__name__', value)}" for name, value in values.items())
+        return f"Variant({', '.join(shown)})"
 
     @property
     def gates(self) -> tuple[str, ...]:

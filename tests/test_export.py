@@ -148,8 +148,15 @@ def test_onnx_has_these_cells(cell, tmp_path):
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [({"cell": "layer_norm"}, "normalise=True"), ({"zoneout": (0.1, 0.0)}, "zoneout must be 0")],
-    ids=str,
+    [
+        (
+            {"cell": "layer_norm"},
+            r"cell must be one of lstm, peephole, coupled, no_bias in an ONNX model, got "
+            r"'layer_norm', Variant\(normalise=True\); a StableHLO program may have any$",
+        ),
+        ({"zoneout": (0.1, 0.0)}, "zoneout must be 0"),
+    ],
+    ids=["layer_norm", "zoneout"],
 )
 def test_onnx_refuses_what_it_cannot_say(model, message, tmp_path):
     with pytest.raises(ValueError, match=message):
@@ -184,6 +191,19 @@ def test_phrases_and_many_classes(format, pad, tmp_path):
         Path(), run.config, run.class_names, run.tokenizer, run.params, run.temperature, None
     )
     assert np.abs(without.predict(ODD) - run.predict(ODD)).max() > 0.01, "phrases do nothing"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("cell", ["lstm", "peephole"])
+def test_a_run_stays_in_float32_where_jax_has_64_bits(format, cell, tmp_path):
+    expected = random_run(model={"cell": cell}).predict(ODD)
+    with jax.enable_x64(True):
+        run = random_run(model={"cell": cell})
+        shapes = jax.tree.leaves(jax.eval_shape(run._init))
+        assert {shape.dtype for shape in shapes} == {np.dtype(np.float32)}
+        found = score(run, tmp_path, format)
+        check_lengths(run, load_model(tmp_path, format))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_stablehlo_calls_nothing_of_ours_on_any_platform():

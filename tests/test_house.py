@@ -52,7 +52,14 @@ FLOORS = [
         "interop.keras",
         "interop.torch",
     ),
-    *("interop.onnx_lstm", "interop.onnx", "interop.stablehlo", "interop.export", "interop"),
+    *(
+        "interop.onnx_constants",
+        "interop.onnx_lstm",
+        "interop.onnx",
+        "interop.stablehlo",
+        "interop.export",
+        "interop",
+    ),
     *("command_line", "metric_tables", "resume", "cli", "__main__"),
 ]
 # Those that stand on the ground: they import nothing of ours.

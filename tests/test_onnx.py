@@ -1,5 +1,7 @@
 """ONNX's LSTM operator as our cells: the standard's own cases, and onnxruntime as the oracle."""
 
+import io
+import warnings
 from functools import partial
 
 import jax
@@ -172,6 +174,74 @@ def plain_model(rng, **attributes):
     return one_node_model({"hidden_size": 5, **attributes}, weights, inputs), inputs
 
 
+def with_weights_from_nodes(model):
+    """The same model with weights that nodes compute: constants, cut, joined and renamed."""
+    model, make = onnx.ModelProto.FromString(model.SerializeToString()), onnx.helper.make_node
+    named = {each.name: each for each in model.graph.initializer}
+    del model.graph.initializer[:]
+    nodes = []
+    if "B" in named:
+        nodes.append(make("Constant", [], ["B"], value=named["B"]))
+    if "P" in named:
+        nodes.append(make("Identity", ["p"], ["P"]))
+        named["P"].name = "p"
+        model.graph.initializer.append(named["P"])
+    for name in ("W", "R"):
+        rows = named[name].dims[1]
+        bounds = {"zero": [0], "half": [rows // 2], "end": [rows], "axis": [1]}
+        for bound, value in bounds.items():
+            value = onnx.numpy_helper.from_array(np.array(value), f"{name}_{bound}")
+            nodes.append(make("Constant", [], [f"{name}_{bound}"], value=value))
+        for part, (start, end) in enumerate((("zero", "half"), ("half", "end"))):
+            inputs = [f"{name}_{each}" for each in ("all", start, end, "axis")]
+            nodes.append(make("Slice", inputs, [f"{name}_{part}"]))
+        nodes.append(make("Concat", [f"{name}_0", f"{name}_1"], [name], axis=1))
+        named[name].name = f"{name}_all"
+        model.graph.initializer.append(named[name])
+    nodes += model.graph.node
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(models())
+def test_weights_may_be_constants_or_computed_from_them(problem):
+    attributes, weights, inputs = problem
+    expected = read_onnx(one_node_model(attributes, weights, inputs))
+    model = with_weights_from_nodes(one_node_model(attributes, weights, inputs))
+    by_onnxruntime(model, inputs)
+    for mine, theirs in zip(read_onnx(model), expected, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, mine.params, theirs.params)
+        assert mine.reverse == theirs.reverse
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_what_pytorch_exports_is_read_with_and_without_constant_folding(folded, rng):
+    torch = pytest.importorskip("torch")
+    model = torch.nn.LSTM(3, 5, bidirectional=True)
+    inputs = rng.normal(size=(4, 2, 3)).astype(np.float32)
+    written = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is a newer exporter, which needs onnxscript
+        torch.onnx.export(
+            model, (torch.from_numpy(inputs),), written, dynamo=False, do_constant_folding=folded
+        )
+    directions = read_onnx(onnx.load_from_string(written.getvalue()))
+    found = np.concatenate(np.moveaxis(run(directions, inputs)[0], 1, 0), axis=-1)
+    expected = model(torch.from_numpy(inputs))[0].detach().numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_weights_that_depend_on_an_input_are_refused_by_its_name(rng):
+    model, _ = plain_model(rng)
+    node = onnx.helper.make_node("Add", ["W", "X"], ["W_of_X"])
+    model.graph.node.insert(0, node)
+    model.graph.node[1].input[1] = "W_of_X"
+    with pytest.raises(ValueError, match="W must be a constant of the model, got 'X'"):
+        read_onnx(model)
+
+
 def test_a_plain_lstm_is_one_for_the_fast_implementations(rng, tmp_path):
     model, inputs = plain_model(rng)
     onnx.save(model, tmp_path / "model.onnx")
@@ -220,6 +290,22 @@ def test_a_cell_that_onnx_does_not_have_is_refused():
             to_onnx([DirectedCell(cell, params, False)])
 
 
+def test_a_refusal_names_what_the_cell_has_and_its_functions_by_their_names(rng):
+    weights = read_onnx(plain_model(rng)[0])[0].params
+    names = ["HardSigmoid", "Tanh", "Elu"]
+    (read,) = read_onnx(plain_model(rng, activations=names)[0])
+    for cell, shown in (
+        (Variant(normalise=True), r"Variant\(normalise=True\)"),
+        (Variant(gate_activation=jax.nn.relu), r"Variant\(gate_activation=relu\)"),
+        (
+            read.cell,
+            r"Variant\(gate_activation=HardSigmoid\(0.2, 0.5\), cell_activation=Elu\(1.0\)\)",
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"cell must be one .* has, got {shown}$"):
+            to_onnx([DirectedCell(cell, weights, False)])
+
+
 def test_what_cannot_be_read_is_refused_by_name(rng):
     model, _ = plain_model(rng)
     with pytest.raises(ValueError, match=r"name must be that of one LSTM among \['the LSTM'\]"):
@@ -228,9 +314,12 @@ def test_what_cannot_be_read_is_refused_by_name(rng):
         (["Sigmoid", "Tanh"], "activations must be 3"),
         (["Sigmoid", "Tanh", "Sine"], "activations must be among .*'Sine'"),
         (["Sigmoid", "Tanh", "Affine"], "Affine must have activation_alpha"),
+        ([1, 2, 3], "activations of an ONNX LSTM must be of type STRINGS, got INTS"),
     ):
         with pytest.raises(ValueError, match=message):
             read_onnx(plain_model(rng, activations=activations)[0])
+    with pytest.raises(ValueError, match=r"direction must be one of forward, .*, got 'sideways'"):
+        read_onnx(plain_model(rng, direction="sideways")[0])
     node, short = model.graph.node[0], np.zeros((1, 19, 3), np.float32)
     weights: VariantParams = read_onnx(model)[0].params
     recurrent = np.zeros((1, 20, weights.recurrent_kernel.shape[0]), np.float32)

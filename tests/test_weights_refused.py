@@ -66,6 +66,13 @@ def changed(name, change):
         ),
         (lambda: from_keras(list(ONE)[:1]), "2 or 3 arrays .* got 1"),
         (lambda: from_keras([*ONE, *ONE[:2]]), "4 or 6 .* got 5"),
+        (
+            lambda: from_keras([*ONE, *SAME]),
+            r"directions of a Bidirectional LSTM have the same shapes, "
+            r"got \[\(3, 20\), .* and \[\(5, 20\), .*; give layers that are stacked one by one$",
+        ),
+        (lambda: from_keras([*ONE[:2], *SAME[:2]]), r"got \[\(3, 20\), .* and \[\(5, 20\), "),
+        (lambda: from_keras([*ONE[:2]] * 3), "have the same shapes"),
         (lambda: from_keras([ONE[1], ONE[0], ONE[2]]), "recurrent_kernel of a Keras LSTM"),
         (lambda: to_keras(ONE, bias=False), "bias=False needs a bias of zeros, got .* 1.0"),
         (lambda: to_keras((ONE,)), "must be LSTMParams or a Bidirectional of two, got tuple"),

@@ -19,6 +19,9 @@ from lstm_jax.lstm import Bidirectional
 def from_keras(weights: Sequence[Any]) -> Layer:
     """The weights of one Keras layer as ours.
 
+    Two stacked layers of H units that read H features have the shapes of a `Bidirectional` layer,
+    and nothing in their weights tells them apart: give the layers of a model one by one.
+
     Args:
         weights: kernel [D, 4H], recurrent kernel [H, 4H] and, with use_bias, bias [4H]; of
             `Bidirectional` those of the forward layer, then those of the backward one.
@@ -36,6 +39,13 @@ def from_keras(weights: Sequence[Any]) -> Layer:
         )
     if len(weights) > 3:
         half = len(weights) // 2
+        shapes = [[np.shape(array) for array in each] for each in (weights[:half], weights[half:])]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                "weights must be of one layer, and the directions of a Bidirectional LSTM have the "
+                f"same shapes, got {shapes[0]} and {shapes[1]}; give layers that are stacked one "
+                "by one"
+            )
         return Bidirectional(from_keras(weights[:half]), from_keras(weights[half:]))
     shapes = dict(list(OURS.items())[: len(weights)])
     arrays = dict(zip(shapes, weights, strict=True))

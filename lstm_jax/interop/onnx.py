@@ -18,7 +18,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from lstm_jax.classifier import ModelConfig
-from lstm_jax.interop.onnx_lstm import DirectedCell, to_onnx
+from lstm_jax.interop.onnx_lstm import DirectedCell, has_operator, to_onnx
 from lstm_jax.lstm import Bidirectional
 from lstm_jax.run import Run
 from lstm_jax.text import PADDING, Phrases
@@ -45,6 +45,12 @@ def classifier_to_onnx(run: Run) -> onnx.ModelProto:
         ValueError: if the run has layer normalisation or zoneout.
     """
     config, text = run.config.model, run.config.text
+    possible = [name for name, cell in VARIANTS.items() if has_operator(cell)]
+    if config.cell not in possible:
+        raise ValueError(
+            f"cell must be one of {', '.join(possible)} in an ONNX model, got {config.cell!r}, "
+            f"{VARIANTS[config.cell]}; a StableHLO program may have any"
+        )
     if max(config.zoneout) > 0:
         raise ValueError(f"zoneout must be 0 in an ONNX model, got {config.zoneout}")
     params: Any = jax.device_get(run.params)

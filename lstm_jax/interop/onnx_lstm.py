@@ -20,15 +20,24 @@ import jax.numpy as jnp
 import numpy as np
 import onnx
 from jax import Array
-from onnx import numpy_helper
+from onnx import AttributeProto
 
-from lstm_jax.interop.weights import checked
+from lstm_jax.interop.onnx_constants import constant, load_model
+from lstm_jax.interop.weights import checked, summed
 from lstm_jax.variants import Activation, Variant, VariantParams
 
 GATES = ("input", "output", "forget", "candidate")  # the order i, o, f, c of W, R and B
 SEEING = GATES[:3]  # the order of the peepholes P
 READING = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
+ATTRIBUTES = {
+    "activations": "STRINGS",
+    "activation_alpha": "FLOATS",
+    "activation_beta": "FLOATS",
+    "clip": "FLOAT",
+    "direction": "STRING",
+    "input_forget": "INT",
+}
 SHAPES = {"W": ("N", "4H", "D"), "R": ("N", "4H", "H"), "B": ("N", "8H"), "P": ("N", "3H")}
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -83,7 +92,7 @@ class DirectedCell(NamedTuple):
 def read_onnx(
     model: onnx.ModelProto | str | Path, name: str | None = None
 ) -> tuple[DirectedCell, ...]:
-    """The LSTM in an ONNX model: `from_onnx` of a node and the model's constants.
+    """The LSTM in an ONNX model: `from_onnx` of a node and its weights.
 
     Args:
         model: the model, or the path of its file.
@@ -93,23 +102,28 @@ def read_onnx(
         One direction, or the forward and the backward one.
 
     Raises:
-        ValueError: if there is no such node, its weights are no constants, or as `from_onnx`.
+        ValueError: if the file is damaged, there is no such node, its weights depend on an input of
+            the model, or as `from_onnx`; naming the file.
+        OSError: if the file cannot be read.
     """
-    if not isinstance(model, onnx.ModelProto):
-        model = onnx.load(str(model))
+    if isinstance(model, onnx.ModelProto):
+        return _read(model, name)
+    try:
+        return _read(load_model(model), name)
+    except ValueError as error:
+        raise ValueError(f"{model}: {error}") from error
+
+
+def _read(model: onnx.ModelProto, name: str | None) -> tuple[DirectedCell, ...]:
     nodes = [node for node in model.graph.node if node.op_type == "LSTM"]
     chosen = [node for node in nodes if name in (None, node.name)]
     if len(chosen) != 1:
         raise ValueError(
             f"name must be that of one LSTM among {[node.name for node in nodes]}, got {name!r}"
         )
-    constants = {constant.name: constant for constant in model.graph.initializer}
-    arrays = {}
-    for kind, source in zip(INPUTS, chosen[0].input, strict=False):
-        if kind in SHAPES and source:
-            if source not in constants:
-                raise ValueError(f"{kind} must be a constant of the model, got {source!r}")
-            arrays[kind] = numpy_helper.to_array(constants[source])
+    sources = dict(zip(INPUTS, chosen[0].input, strict=False))
+    wanted = {kind: source for kind, source in sources.items() if kind in SHAPES and source}
+    arrays = {kind: constant(model, source, kind) for kind, source in wanted.items()}
     return from_onnx(chosen[0], arrays)
 
 
@@ -129,8 +143,11 @@ def from_onnx(node: onnx.NodeProto, arrays: Mapping[str, Any]) -> tuple[Directed
     Raises:
         ValueError: if shapes do not fit or an activation is unknown.
     """
-    attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
-    reading = READING[attributes.get("direction", b"forward").decode()]
+    attributes = _attributes(node)
+    direction = attributes.get("direction", "forward")
+    if direction not in READING:
+        raise ValueError(f"direction must be one of {', '.join(READING)}, got {direction!r}")
+    reading = READING[direction]
     count = len(reading)
     there = {name: axes for name, axes in SHAPES.items() if name in arrays or name in ("W", "R")}
     own = {name: arrays[name] for name in there if name in arrays}
@@ -139,8 +156,7 @@ def from_onnx(node: onnx.NodeProto, arrays: Mapping[str, Any]) -> tuple[Directed
     if len(W) != count:
         raise ValueError(f"W must be of {count} directions, as the node says, got {len(W)}")
     B = own.get("B", np.zeros((count, 2 * W.shape[1]), W.dtype))
-    names = [each.decode() for each in attributes.get("activations", ())]
-    names = names or ["Sigmoid", "Tanh", "Tanh"] * count
+    names = attributes.get("activations") or ["Sigmoid", "Tanh", "Tanh"] * count
     alphas, betas = (iter(attributes.get(f"activation_{each}", ())) for each in ("alpha", "beta"))
     activations = [_activation(each, alphas, betas) for each in names]
     if len(activations) != 3 * count:
@@ -161,11 +177,16 @@ def from_onnx(node: onnx.NodeProto, arrays: Mapping[str, Any]) -> tuple[Directed
         params = VariantParams(
             input_kernel=_ours(W[n], GATES, cell.gates).T,
             recurrent_kernel=_ours(R[n], GATES, cell.gates).T,
-            bias=_ours(of_inputs + of_hidden, GATES, cell.gates),
+            bias=_ours(summed(of_inputs, of_hidden), GATES, cell.gates),
             peepholes=None if P is None else _ours(P[n], SEEING, seeing).reshape(len(seeing), -1),
         )
         directions.append(DirectedCell(cell, params, reverse))
     return tuple(directions)
+
+
+def has_operator(cell: Variant) -> bool:
+    """Whether ONNX's LSTM computes what a cell does."""
+    return cell == Variant(cell.peepholes, cell.coupled, cell.bias, forget_bias=cell.forget_bias)
 
 
 def to_onnx(directions: Sequence[DirectedCell]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -182,8 +203,7 @@ def to_onnx(directions: Sequence[DirectedCell]) -> tuple[dict[str, Any], dict[st
             of the cell state.
     """
     cell = directions[0].cell
-    possible = Variant(cell.peepholes, cell.coupled, cell.bias, forget_bias=cell.forget_bias)
-    if cell != possible:
+    if not has_operator(cell):
         raise ValueError(f"cell must be one that ONNX's LSTM has, got {cell}")
     reading = tuple(direction.reverse for direction in directions)
     hidden_size = directions[0].params.recurrent_kernel.shape[0]
@@ -208,6 +228,24 @@ def to_onnx(directions: Sequence[DirectedCell]) -> tuple[dict[str, Any], dict[st
     return attributes, {name: np.stack(arrays) for name, arrays in stacked.items()}
 
 
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """The attributes that decide what an LSTM computes, text as `str`."""
+    found = {}
+    for each in node.attribute:
+        if each.name not in ATTRIBUTES:
+            continue
+        wanted, came = ATTRIBUTES[each.name], AttributeProto.AttributeType.Name(each.type)
+        if came != wanted:
+            raise ValueError(f"{each.name} of an ONNX LSTM must be of type {wanted}, got {came}")
+        value = onnx.helper.get_attribute_value(each)
+        if wanted == "STRINGS":
+            value = [text.decode(errors="replace") for text in value]
+        elif wanted == "STRING":
+            value = value.decode(errors="replace")
+        found[each.name] = value
+    return found
+
+
 def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> Activation:
     """An activation with the next alpha, or alpha and beta, if it needs them."""
     known = {each.lower(): each for each in (*ACTIVATIONS, *PARAMETRIC)}
@@ -220,7 +258,12 @@ def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> A
     given = [next(n, default) for n, default in zip((alphas, betas), defaults, strict=False)]
     if None in given:
         raise ValueError(f"{found} must have activation_alpha and _beta of its own, got {given}")
-    return lambda x: function(x, *given)
+
+    def activation(x: Array) -> Array:
+        return function(x, *given)
+
+    activation.__name__ = f"{found}({', '.join(map(str, given))})"
+    return activation
 
 
 def _ours(rows: np.ndarray, theirs: Sequence[str], ours: Sequence[str]) -> Any:

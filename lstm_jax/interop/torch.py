@@ -13,7 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from lstm_jax.interop.weights import DirectionParams, Layer, checked, copied, layers_of, lstm_params
+from lstm_jax.files import write_bytes
+from lstm_jax.interop.weights import (
+    DirectionParams,
+    Layer,
+    checked,
+    copied,
+    layers_of,
+    lstm_params,
+    one_line,
+    summed,
+)
 from lstm_jax.lstm import Bidirectional
 from lstm_jax.variants import VariantParams
 
@@ -50,7 +60,7 @@ def from_torch(arrays: Mapping[str, Any], prefix: str = "") -> tuple[Layer, ...]
     def direction(tail: str) -> DirectionParams:
         bias = None
         if f"bias_ih_{tail}" in own:
-            bias = own[f"bias_ih_{tail}"] + own[f"bias_hh_{tail}"]
+            bias = summed(own[f"bias_ih_{tail}"], own[f"bias_hh_{tail}"])
         params = lstm_params(own[f"weight_ih_{tail}"].T, own[f"weight_hh_{tail}"].T, bias)
         if f"weight_hr_{tail}" not in own:
             return params
@@ -97,12 +107,23 @@ def read_safetensors(path: str | Path, prefix: str = "") -> tuple[Layer, ...]:
     """The layers of an `nn.LSTM` from a file: `from_torch` of what it holds.
 
     Raises:
-        ValueError: as `from_torch`, or if the file is of a kind whose reading runs code.
+        ValueError: as `from_torch`, if the file is damaged, or if it is of a kind whose reading
+            runs code.
+        OSError: if it cannot be read.
     """
     path = _checked_path(path)
     from safetensors.numpy import load_file  # of the extra `interop`; only files need it
 
-    return from_torch(load_file(path), prefix)
+    try:
+        arrays = load_file(path)
+    except OSError:
+        raise
+    except Exception as error:  # a SafetensorError, or what NumPy raises for its dtypes
+        raise ValueError(f"{path}: not a whole safetensors file: {one_line(error)}") from error
+    try:
+        return from_torch(arrays, prefix)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def write_safetensors(
@@ -110,13 +131,15 @@ def write_safetensors(
 ) -> None:
     """Writes layers to a file of their own: `to_torch`, for `safetensors.torch.load_file`.
 
+    The file is written whole or not at all.
+
     Raises:
         ValueError: as `to_torch`, or if the file's name does not end in .safetensors.
     """
     path = _checked_path(path)
-    from safetensors.numpy import save_file  # as above
+    from safetensors.numpy import save  # as above
 
-    save_file(to_torch(layers, prefix, bias=bias), path)
+    write_bytes(path, save(to_torch(layers, prefix, bias=bias)))
 
 
 def _checked_path(path: str | Path) -> Path:

@@ -118,3 +118,15 @@ def copied(params: DirectionParams, *, bias: bool) -> dict[str, np.ndarray]:
             largest = np.abs(unwanted).max()
             raise ValueError(f"bias=False needs a bias of zeros, got one of up to {largest}")
     return arrays
+
+
+def summed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The sum of two biases, without NumPy's warning where it is not finite."""
+    with np.errstate(all="ignore"):
+        return one + other
+
+
+def one_line(error: Exception) -> str:
+    """What another library's error says, on one line of bounded length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -131,7 +131,7 @@ class HalfModel(nn.Module):
         )
         # At first each is as likely as it is in all halves.
         shares = targets.weights * targets.shares
-        self.bias = self.param("bias", lambda _: jnp.log(shares + 1e-9))
+        self.bias = self.param("bias", lambda _: jnp.log(jnp.float32(shares + 1e-9)))
 
     def __call__(
         self, tokens: Tokens, lengths: Lengths, *, train: bool = False

@@ -62,7 +62,8 @@ class LanguageModel(nn.Module):
             name: nn.Dense(config.embedding_size, name=f"projection_{name}")
             for name in self.directions
         }
-        self.bias = self.param("bias", nn.initializers.zeros, (self.vocabulary_size,))
+        shape = (self.vocabulary_size,)
+        self.bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
 
     @property
     def directions(self) -> tuple[str, ...]:
