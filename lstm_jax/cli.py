@@ -81,6 +81,8 @@ def train(
             "--unlabelled goes only with --train.unlabelled, or with --text.window and no --init,"
             f" got {unlabelled!r} without: it would change nothing"
         )
+    if teacher and config.train.unlabelled == 0:
+        raise ValueError("train.unlabelled must be above 0 with --teacher, got 0")
     with doing(console, f"reading {data}"):
         corpus = load_corpus(
             data,
@@ -89,8 +91,6 @@ def train(
             test_path=test,
             unlabelled=reads_unlabelled and unlabelled is None,
         )
-    if teacher and config.train.unlabelled == 0:
-        raise ValueError("train.unlabelled must be above 0 with --teacher, got 0")
     if unlabelled is not None:
         corpus = replace(corpus, unlabelled=_texts(unlabelled, text_column))
     if corpus.notice:
