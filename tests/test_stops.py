@@ -143,6 +143,20 @@ with new_folder(Path({str(tmp_path / "made")!r})) as partial:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_start_that_is_stopped_before_it_claims_its_folder_leaves_none(tmp_path):
+    code = f"""
+from lstm_jax.train.config import Config
+from lstm_jax.train.open_run import open_run
+path = Path({str(tmp_path / "runs" / "run")!r})
+with open_run(Config(), path, {{}}, command="", resume=False) as run:
+    run.folder.tokenizer.write_text("written first")
+    ready()
+    time.sleep(100)
+"""
+    assert told(code, signal.SIGTERM)[0] == 143
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_process_that_ignores_a_signal_goes_on_to_do_so():
     started = START + "ready(); time.sleep(1); print('done')"
     code = f"""

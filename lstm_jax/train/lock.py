@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from lstm_jax.stops import cleaning
+
 try:
     import fcntl
 except ImportError:  # Windows has no such locks
@@ -32,9 +34,8 @@ def locked(folder: Path) -> Iterator[None]:
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     descriptor = _acquire(folder)
-    try:
-        yield
-    finally:
+
+    def give_back() -> None:
         # Before the lock is given back: another process that opens the file later makes its own.
         with contextlib.suppress(OSError):
             (folder / LOCK).unlink(missing_ok=True)
@@ -42,6 +43,12 @@ def locked(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # not empty
             for path in made:
                 path.rmdir()
+
+    try:
+        with cleaning(give_back):
+            yield
+    finally:
+        give_back()
 
 
 def _acquire(folder: Path) -> int:

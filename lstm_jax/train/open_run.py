@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from lstm_jax.files import (
 )
 from lstm_jax.machine import environment, peak_memory
 from lstm_jax.shapes import Params
+from lstm_jax.stops import cleaning
 from lstm_jax.text import Phrases, WordTokenizer
 from lstm_jax.train.checkpoints import save_weights
 from lstm_jax.train.config import Config
@@ -168,14 +170,14 @@ def open_run(
     with locked(path):
         try:
             _check_is_free(folder)
-            if folder.config.exists():
-                yield _existing(folder, config, inputs, command, resume=resume)
-            else:
-                _remove_leftovers(folder)
-                yield OpenRun(folder, config, inputs, command, None, None)
+            with cleaning(partial(_remove_unclaimed, folder)):
+                if folder.config.exists():
+                    yield _existing(folder, config, inputs, command, resume=resume)
+                else:
+                    _remove_leftovers(folder)
+                    yield OpenRun(folder, config, inputs, command, None, None)
         finally:
-            if not folder.config.exists():
-                _remove_leftovers(folder)
+            _remove_unclaimed(folder)
 
 
 def _check_is_free(folder: RunFolder) -> None:
@@ -231,6 +233,12 @@ def _settled(folder: RunFolder, saved: Config, given: Config) -> Config:
             f"run folder {folder.path} holds a run with other settings: {'; '.join(refused)}"
         )
     return saved.replaced(changed, given)
+
+
+def _remove_unclaimed(folder: RunFolder) -> None:
+    """Deletes what a start has written, unless the folder became a run's."""
+    if not folder.config.exists():
+        _remove_leftovers(folder)
 
 
 def _remove_leftovers(folder: RunFolder) -> None:

@@ -94,17 +94,12 @@ def run(
         environment: of the process; by default, this one's.
     """
     master, slave = pty.openpty()
+    # The leader of a new session that opens a terminal gets it for its own, and Ctrl-C with it.
+    name = os.ttyname(slave)
+    shell = ["sh", "-c", f'exec "$@" <{name} >{name} 2>&1', "sh"]
     process = subprocess.Popen(
-        command,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-        preexec_fn=_take_terminal,
-        env=environment,
-        cwd=ROOT,
+        [*shell, *command], start_new_session=True, env=environment, cwd=ROOT
     )
-    os.close(slave)
     began, told, output = time.monotonic(), None, bytearray()
     while True:
         _read(master, output)
@@ -122,18 +117,11 @@ def run(
     ended = time.monotonic()
     while _read(master, output):
         pass
+    os.close(slave)  # not before: without a process that has it open, the terminal goes
     os.close(master)
     text = TERMINAL.sub("", output.decode(errors="replace")).replace("^C", "")
     moment, seconds = (told - began, ended - told) if told else (ended - began, 0.0)
     return Trial(moment, seconds, process.returncode, text, told is None)
-
-
-def _take_terminal() -> None:
-    """Makes standard input the terminal of this process, so that Ctrl-C reaches it."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _read(master: int, output: bytearray) -> bool:
