@@ -56,7 +56,11 @@ def commit() -> str | None:
     def git(*arguments: str) -> str | None:
         try:
             done = subprocess.run(
-                ["git", *arguments], cwd=ours.parent, capture_output=True, text=True, check=False
+                ["git", *arguments],
+                cwd=ours.parent,
+                capture_output=True,
+                encoding="utf-8",
+                check=False,
             )
         except OSError:
             return None

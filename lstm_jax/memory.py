@@ -91,18 +91,18 @@ def free_memory() -> float:
         return statistics.get("bytes_limit", math.inf) - statistics.get("bytes_in_use", 0)
     limits = [math.inf]
     with contextlib.suppress(OSError, KeyError, ValueError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         fields = (line.partition(":") for line in lines)
         kibibytes = {name: int(value.split()[0]) for name, _, value in fields}
         limits.append((kibibytes["MemAvailable"] + kibibytes["SwapFree"]) << 10)
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):  # not there, or "max"
-            limits.append(int(Path(path).read_text()))
+            limits.append(int(Path(path).read_text(encoding="utf-8")))
     with contextlib.suppress(ImportError, OSError):
         import resource  # not on Windows
 
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
         if limit != resource.RLIM_INFINITY:
-            mapped = int(Path("/proc/self/statm").read_text().split()[0])
+            mapped = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
             limits.append(limit - mapped * resource.getpagesize())
     return max(0, min(limits))
