@@ -73,7 +73,8 @@ def train(
     """
     console = Console()
     advise("--resume goes on")
-    check_columns([data, unlabelled], text_column=text_column, label_column=label_column)
+    check_columns([data, unlabelled], text_column=text_column)
+    check_columns([data], label_column=label_column)
     # What --init names has word vectors already.
     reads_unlabelled = config.train.unlabelled > 0 or (config.text.window > 0 and init is None)
     if unlabelled is not None and not reads_unlabelled:

@@ -12,7 +12,7 @@ from rich.console import Console
 from experiments import imdb
 from lstm_jax import cli
 from lstm_jax.text import Corpus, Examples
-from lstm_jax.train import loop
+from lstm_jax.train import loop, pretraining
 from lstm_jax.train.config import Config, ModelConfig, TextConfig, TrainConfig
 from lstm_jax.train.folder import RunFolder
 from lstm_jax.train.pretraining import pretrain
@@ -82,8 +82,9 @@ def test_the_same_settings_with_what_they_need_are_taken():
 @pytest.mark.parametrize("name", imdb.PRESETS)
 def test_every_setting_of_every_preset_has_an_effect(name):
     preset = imdb.PRESETS[name]
-    for config in (preset.config, *preset.teachers):
-        check_training(config, unlabelled=50_000)
+    for config in (preset.config, preset.builtin, *preset.teachers):
+        if config is not None:
+            check_training(config, unlabelled=50_000)
     if preset.reading is not None:
         check_pretraining(preset.reading.config, "halves", 1024)
 
@@ -116,7 +117,8 @@ def source(tmp_path):
     """The folder of a run with phrases and vectors from counts."""
     folder = RunFolder(tmp_path / "source")
     folder.path.mkdir()
-    Config(text=TextConfig(vocabulary_size=5_000, phrases=(30, 20), window=3)).save(folder.config)
+    text = TextConfig(vocabulary_size=5_000, phrases=(30, 20), window=3)
+    folder.config.write_text(Config(text=text).to_json())
     folder.phrases.write_text(json.dumps({"vocabulary_size": 5_000, "codes": []}))
     return folder
 
@@ -140,12 +142,13 @@ def test_text_settings_of_another_run_to_start_from_are_taken(source):
     ids=str,
 )
 def test_text_settings_that_disagree_with_the_run_to_start_from_are_refused(
-    source, tmp_path, options, message
+    source, tmp_path, monkeypatch, options, message
 ):
     text = replace(TextConfig(vocabulary_size=5_000, phrases=(30, 20), window=3), **options)
     with pytest.raises(ValueError, match=message):
         check_start(text, source)
-    (source.path / "weights").mkdir()
+    for module in (loop, pretraining):
+        monkeypatch.setattr(module, "finished_run", lambda _: source)
     config = replace(small.CONFIG, text=text)
     how = {"command": "test", "init": source.path, "console": QUIET}
     with pytest.raises(ValueError, match=message):
@@ -189,7 +192,13 @@ def told(tmp_path, monkeypatch):
             "--text.window and no --init",
         ),
         (["train", "imdb", "run", "--text-column", "x"], "--text-column goes only with a file"),
-        (["train", "builtin", "run", "--label-column", "x"], "got 'x' with builtin"),
+        (
+            [
+                *["train", "builtin", "run", "--unlabelled", "t.csv", "--train.unlabelled", "9"],
+                *["--label-column", "x"],
+            ],
+            "got 'x' with builtin",
+        ),
         (["pretrain", "t.txt", "run", "--text-column", "x"], "got 'x' with t.txt"),
         (["pretrain", "t.csv", "run", "--label-column", "x"], "no option --label-column"),
         (["evaluate", "run", "imdb", "--text-column", "x"], "got 'x' with imdb"),
@@ -233,7 +242,8 @@ def test_the_experiment_loads_them_for_vectors_from_counts(monkeypatch, tmp_path
 
     monkeypatch.setattr(imdb, "load_corpus", load)
     monkeypatch.setattr(imdb, "train", train)
-    config = replace(imdb.BILSTM, text=replace(imdb.BILSTM.text, window=window))
+    options = ["bilstm", "--runs", str(tmp_path), "--text.window", str(window)]
+    monkeypatch.setattr(sys, "argv", ["", *options])
     with pytest.raises(Loaded):
-        imdb.run(imdb.Experiment(config, runs=tmp_path))
+        imdb.main()
     assert asked == [loaded]
