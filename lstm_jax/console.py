@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
@@ -26,6 +27,23 @@ def say(console: Console, text: str, style: str = "") -> None:
     console.print(Text(lines, style=style), soft_wrap=True)
 
 
+def say_items(console: Console, items: Sequence[str]) -> None:
+    """Prints short texts side by side, on as many lines of a terminal as they need."""
+    lines = [""]
+    for item in map(printable, items):
+        longer = f"{lines[-1]}  {item}" if lines[-1] else item
+        if console.is_terminal and cell_len(longer) > console.width and lines[-1]:
+            lines.append(f"  {item}")
+        else:
+            lines[-1] = longer
+    say(console, "\n".join(lines))
+
+
+def interactive(console: Console) -> bool:
+    """Whether someone looks at a terminal on which a line can change."""
+    return console.is_interactive and not console.quiet
+
+
 @contextmanager
 def doing(console: Console, what: str) -> Iterator[None]:
     """Says what is being done for as long as it lasts.
@@ -37,7 +55,7 @@ def doing(console: Console, what: str) -> Iterator[None]:
         console: where it is said.
         what: such as "reading reviews.csv".
     """
-    if not console.is_interactive or console.quiet:
+    if not interactive(console):
         say(console, what)
         yield
         return

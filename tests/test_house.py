@@ -34,6 +34,7 @@ FLOORS = [
         "train.arrays",
         "train.checkpoints",
         "train.divergence",
+        "train.progress",
         "train.report",
         "train.fit",
         "train.open_run",

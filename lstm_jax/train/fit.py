@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from rich.console import Console
 
-from lstm_jax.console import say
+from lstm_jax.console import doing, say
 from lstm_jax.memory import check_memory, memory_explained
 from lstm_jax.shapes import Params
 from lstm_jax.stops import Unsaved, asked, reached
@@ -22,6 +22,7 @@ from lstm_jax.train.divergence import Divergence
 from lstm_jax.train.folder import RunFolder
 from lstm_jax.train.objective import Objective, zero_totals
 from lstm_jax.train.optimizer import make_schedule
+from lstm_jax.train.progress import TrainingProgress
 from lstm_jax.train.report import Report, parameter_table
 from lstm_jax.train.step import Placement, TrainState, init_state, train_step
 
@@ -95,8 +96,9 @@ def fit(
         keep_best=measure is not None,
         start=start,
     )
-    check_memory(make_state)
-    state = make_state()
+    with doing(console, "making the model"):
+        check_memory(make_state)
+        state = make_state()
     state = jax.device_put(state, placement.replicated)
     best: dict[str, Any] = {}
     epoch_began = clock.seconds()
@@ -121,27 +123,37 @@ def fit(
             uniform_loss=objective.uniform_loss,
             schedule=make_schedule(config.optimizer, steps),
         )
-        with Report(folder.path, console, step=step, steps=steps) as report:
+        with (
+            TrainingProgress(console, step=step, steps=steps) as screen,
+            Report(folder.path, step=step) as report,
+        ):
             epoch_ends = restored is not None and step % per_epoch == 0
             while True:
                 if epoch_ends:
                     record: dict[str, Any] = {"step": step, "epoch": step // per_epoch}
                     examples = per_epoch * settings.batch_size
                     speed = examples / (clock.seconds() - epoch_began)
-                    state, best, found = _end_epoch(state, best, measure, divergence, step=step)
+                    with screen.during("validating"):
+                        state, best, found = _end_epoch(state, best, measure, divergence, step=step)
                     record |= {**found, "examples_per_second": speed, "seconds": clock.seconds()}
                     report.epoch(record)
+                    screen.epoch(record)
                     epoch_began = clock.seconds()
                 if step == steps:
                     break
                 batch = jax.device_put(next(batches), placement.by_row)
-                state, of_step = train_step(objective, optimizer, settings.ema_decay, state, batch)
-                unsaved.begun()
                 step += 1
+                with screen.stepping(step, batch):
+                    state, of_step = train_step(
+                        objective, optimizer, settings.ema_decay, state, batch
+                    )
+                unsaved.begun()
                 divergence.add(of_step)
                 if step % settings.log_every == 0:
                     divergence.check()
-                    report.training(step, float(of_step["loss"]), float(of_step["norm"]))
+                    loss = float(of_step["loss"])
+                    report.training(step, loss, float(of_step["norm"]))
+                    screen.loss(step, loss)
                 epoch_ends = step % per_epoch == 0
                 if epoch_ends or step % settings.checkpoint_every == 0 or asked():
                     divergence.check()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from lstm_jax.classifier import TextClassifier
-from lstm_jax.console import say
+from lstm_jax.console import doing, say
 from lstm_jax.shapes import Params
 from lstm_jax.text import (
     UNLABELLED,
@@ -106,17 +106,18 @@ def _train(
         kept, held_out = split_validation(corpus.train.labels, *config.validation_part)
         examples, validation = corpus.train.take(kept), corpus.train.take(held_out)
     # The vocabulary comes from the training part alone.
-    tokenizer = make_tokenizer(run.folder, source, examples.texts, config.text)
+    rows = _some(len(corpus.unlabelled), config)
+    with doing(console, f"tokenizing {len(examples) + len(rows):,} texts"):
+        tokenizer = make_tokenizer(run.folder, source, examples.texts, config.text)
+        ids = encode_once(tokenizer, examples.texts)
+        phrases = make_phrases(run.folder, source, ids, tokenizer, config.text)
+        more = encode_once(tokenizer, [corpus.unlabelled[row] for row in rows])
     placement = all_devices()
-    ids = encode_once(tokenizer, examples.texts)
-    phrases = make_phrases(run.folder, source, ids, tokenizer, config.text)
     size, classes = tokenizer.vocabulary_size, len(corpus.class_names)
     model = TextClassifier(config.model, size, classes, phrases)
     weights = np.ones(len(examples))
     if config.train.class_weights == "balanced":
         weights = _balanced(examples.labels)
-    rows = _some(len(corpus.unlabelled), config)
-    more = encode_once(tokenizer, [corpus.unlabelled[row] for row in rows])
     taught = None
     if corpus.taught is not None:
         taught = np.zeros((len(ids) + len(more), classes), np.float32)
@@ -148,16 +149,17 @@ def _train(
             **measured.as_dict(),
         }
 
-    if source is not None:
-        start = load_encoder(source.weights)
-    else:
-        near = [*ids, *encode_once(tokenizer, corpus.unlabelled)] if config.text.window else ()
-        start = vectors_from_counts(config, near, size)
+    start = None if source is None else load_encoder(source.weights)
+    if source is None and config.text.window > 0:
+        with doing(console, "counting which words stand near each other"):
+            near = [*ids, *encode_once(tokenizer, corpus.unlabelled)]
+            start = vectors_from_counts(config, near, size)
     objective = Classification(model, config.train.label_smoothing, config.train.adversarial)
     steps = config.train.epochs * batches.batches_per_epoch
     optimizer = make_optimizer(config.optimizer, steps)
     check_state(objective, optimizer, start)
-    warnings = before_training(config, corpus, examples, validation, tokenizer, ids, steps)
+    with doing(console, "checking the texts"):
+        warnings = before_training(config, corpus, examples, validation, tokenizer, ids, steps)
     print_warnings(console, warnings)
     parts = {"train": examples, "validation": validation, "test": corpus.test}
     run.claim(
@@ -186,7 +188,8 @@ def _train(
         warnings += seen
     temperature = found.get("validation_temperature")
     if corpus.test is not None:  # the one look at the test examples
-        logits = predict(params, corpus.test)
+        with doing(console, f"measuring {len(corpus.test):,} test examples"):
+            logits = predict(params, corpus.test)
         measured = compute_metrics(logits / (temperature or 1.0), corpus.test.labels)
         result |= measured.as_dict("test_")
         result["test_confusion"] = measured.confusion

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from lstm_jax.console import say
+from lstm_jax.console import doing, say
 from lstm_jax.text import UNKNOWN, checks, encode_once, split_validation
 from lstm_jax.train.advice import print_warnings
 from lstm_jax.train.batching import batches_to_measure, batches_to_train
@@ -110,14 +110,16 @@ def _pretrain(
     if config.train.validation_fraction > 0:
         parts = split_validation(np.zeros(len(texts), np.int32), *config.validation_part)
         kept, validation = ([texts[int(row)] for row in part] for part in parts)
-    tokenizer = make_tokenizer(run.folder, source, kept, config.text)
+    with doing(console, f"tokenizing {len(kept):,} texts"):
+        tokenizer = make_tokenizer(run.folder, source, kept, config.text)
+        to_read = in_pieces(encode_once(tokenizer, kept), size)
     placement, vocabulary_size = all_devices(), tokenizer.vocabulary_size
-    to_read = in_pieces(encode_once(tokenizer, kept), size)
     phrases = None
     objective: Objective
     if task.predict == "halves":
-        phrases = make_phrases(run.folder, source, to_read, tokenizer, config.text)
-        targets = Targets.count(to_read, vocabulary_size, phrases)
+        with doing(console, "counting words and phrases"):
+            phrases = make_phrases(run.folder, source, to_read, tokenizer, config.text)
+            targets = Targets.count(to_read, vocabulary_size, phrases)
         objective = Halves(HalfModel(config.model, targets))
         measure = partial(mean_half_loss, objective)
     else:
@@ -137,10 +139,10 @@ def _pretrain(
     batches = batches_to_train(
         rows, to_read, np.zeros(len(to_read), np.int32), devices=placement.devices
     )
-    if source is not None:
-        start = load_encoder(source.weights)
-    else:
-        start = vectors_from_counts(config, to_read, vocabulary_size)
+    start = None if source is None else load_encoder(source.weights)
+    if source is None and config.text.window > 0:
+        with doing(console, "counting which words stand near each other"):
+            start = vectors_from_counts(config, to_read, vocabulary_size)
     steps = config.train.epochs * batches.batches_per_epoch
     optimizer = make_optimizer(config.optimizer, steps)
     check_state(objective, optimizer, start)

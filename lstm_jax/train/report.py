@@ -1,14 +1,11 @@
-"""What a run shows and keeps: a progress bar, metrics.jsonl, TensorBoard events, a picture."""
+"""What a run keeps of how it went: metrics.jsonl, TensorBoard events, a picture, a table."""
 
 import json
-import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import jax
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lstm_jax.console import Sheet
 from lstm_jax.shapes import Params
@@ -22,14 +19,12 @@ class Report:
     it, since the checkpoint is written before the validation. So each stands there once.
     """
 
-    def __init__(self, folder: Path, console: Console, *, step: int, steps: int) -> None:
+    def __init__(self, folder: Path, *, step: int) -> None:
         """Opens the files.
 
         Args:
             folder: the run's.
-            console: where the progress goes.
             step: steps done before.
-            steps: steps of the whole run.
         """
         from tensorboardX import SummaryWriter  # here, because it takes a while
 
@@ -45,20 +40,8 @@ class Report:
         partial.replace(self._path)
         self._file = self._path.open("a", encoding="utf-8")
         self._events = SummaryWriter(str(folder), purge_step=step, write_to_disk=True)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}"),
-        )
-        self._progress = Progress(
-            *columns, console=console, transient=True, disable=not console.is_terminal
-        )
-        self._task = self._progress.add_task("training", total=steps, completed=step, loss=math.nan)
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
@@ -67,32 +50,16 @@ class Report:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._progress.stop()
         self._file.close()
         self._events.close()
 
     def training(self, step: int, loss: float, norm: float) -> None:
         """A line on one batch: its loss in nats and gradient norm before clipping."""
-        self._progress.update(self._task, completed=step, loss=loss)
         self._write({"step": step, "loss": loss, "gradient_norm": norm})
 
     def epoch(self, record: dict[str, Any]) -> None:
-        """A line on a whole epoch, shown as well as kept."""
+        """A line on a whole epoch."""
         self._write(record)
-        shown = [f"epoch {record['epoch']}"]
-        shown += [
-            f"{name.replace('_', ' ')} {record[name]:.4f}"
-            for name in (
-                "train_loss",
-                "train_accuracy",
-                "validation_loss",
-                "validation_accuracy",
-                "validation_auc",
-            )
-            if name in record
-        ]
-        shown.append(f"{record['examples_per_second']:.0f} texts/s")
-        self._progress.console.print("  ".join(shown), highlight=False)
 
     def flush(self) -> None:
         """Has what was written so far reach the files."""
