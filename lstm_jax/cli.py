@@ -18,6 +18,7 @@ from tyro.conf import Positional, arg
 import lstm_jax.run
 from lstm_jax.command_line import call, explain
 from lstm_jax.console import Sheet, doing, say
+from lstm_jax.files import expanded
 from lstm_jax.machine import keep_memory
 from lstm_jax.memory import memory_explained
 from lstm_jax.metric_tables import Confusion, metrics_table
@@ -288,7 +289,7 @@ def export(
 
 def _texts(name: str, text_column: str) -> list[str]:
     """The texts of a file or a corpus, without their labels and without test examples."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_file() and is_table(path):
         return list(read_texts(path, text_column))
     if path.suffix.lower() == ".txt":

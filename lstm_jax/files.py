@@ -177,6 +177,14 @@ def verify_checksums(folder: Path) -> None:
             raise ValueError(f"{folder / name}: its checksum is not the one in {CHECKSUMS}")
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with the folder that its `~` or `~user` stands for; as it is, if nothing says which.
+
+    Nothing does for an unknown user, nor for the user of a container that has no home.
+    """
+    return Path(os.path.expanduser(path))
+
+
 def sha256(path: Path) -> str:
     """The checksum of a file, or of all files below a folder with their names, in hexadecimal."""
     if path.is_dir():

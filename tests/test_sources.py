@@ -292,3 +292,14 @@ def test_examples_can_be_picked():
     assert len(picked) == 3
     with pytest.raises(ValueError, match=r"labels must have shape \(2,\), .*, got \(1,\)"):
         Examples(["a", "b"], np.array([0], np.int32))
+
+
+def test_a_home_that_nobody_has_is_a_file_that_is_not_there(monkeypatch):
+    with pytest.raises(ValueError, match=r"~no_such_user/x.csv: no such file"):
+        load_corpus("~no_such_user/x.csv")
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    # As for a user without a home, in a container.
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(imdb.DataUnavailableError, match="~/tensorflow_datasets, but there is no"):
+        load_corpus("imdb")
+    assert load_corpus("auto").name == "builtin"

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstm_jax.files import expanded
 from lstm_jax.text.archive import read_members
 from lstm_jax.text.corpus import Corpus, Examples
 
@@ -84,7 +85,9 @@ def load_imdb(data_dir: str | Path | None = None, *, unlabelled: bool = False) -
         DataUnavailableError: if they are not there and cannot be downloaded, or cannot be read.
     """
     chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    root = Path(chosen).expanduser()
+    root = expanded(chosen)
+    if str(root).startswith("~"):
+        raise DataUnavailableError(_advice(f"looked for in {root}, but there is no such home"))
     if not (root / PREPARED / "dataset_info.json").is_file():
         reason = why_unreachable(ARCHIVE_URL, PROBE_SECONDS)
         if reason is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lstm_jax.files import expanded
 from lstm_jax.text import formats, imdb, labels, tables
 from lstm_jax.text.corpus import Corpus, Examples
 
@@ -55,7 +56,7 @@ def load_corpus(
         ValueError: if there is no such name or path, or what is there is not as described.
         DataUnavailableError: a `FileNotFoundError`, if "imdb" cannot be had; says what to do.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     is_table = formats.is_table(path)
     if test_path is not None and not is_table:
         raise ValueError(
@@ -129,7 +130,7 @@ def load_labelled(
     Raises:
         ValueError: if a label is none of the classes; and as `load_corpus`.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if formats.is_table(path) and path.is_file():
         rows = tables.read_rows(path, text_column, label_column)
         return tables.number_rows(path, rows, class_names, "the run's")
@@ -175,7 +176,7 @@ def _own_file(
     names, whose = tables.class_names(path, rows), "the training file's"
     train, test = tables.number_rows(path, rows, names, whose), None
     if test_path is not None:
-        test_file = Path(test_path).expanduser()
+        test_file = expanded(test_path)
         if not test_file.is_file():
             raise ValueError(f"{test_path}: no such file")
         test_rows = tables.read_rows(test_file, text_column, label_column)
