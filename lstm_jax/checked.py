@@ -14,11 +14,15 @@ from pydantic.dataclasses import dataclass
 
 Made = TypeVar("Made")
 
-Size = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what jax.random.key takes
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+_MOST = 2**31 - 1  # of an int32, which arrays are counted in
+_LARGEST = 1e38  # a float32 holds three times as much; beyond is infinity
+
+Size = Annotated[int, Field(ge=1, le=_MOST)]
+Count = Annotated[int, Field(ge=0, le=_MOST)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # jax.random.key leaves out what is above
+Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]
+Positive = Annotated[float, Field(gt=0, le=_LARGEST)]
+NotNegative = Annotated[float, Field(ge=0, le=_LARGEST)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 # No field that is not theirs, and no number that JSON cannot hold.

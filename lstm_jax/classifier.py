@@ -5,7 +5,7 @@ from typing import Literal
 
 import flax.linen as nn
 
-from lstm_jax.checked import Positive, Probability, Size, checked
+from lstm_jax.checked import Number, Positive, Probability, Size, checked
 from lstm_jax.kernels import fastest_precision
 from lstm_jax.layers import (
     Direction,
@@ -65,7 +65,7 @@ class ModelConfig:
     scan."""
     output_dropout: Probability = 0.0
     """Probability that a feature before the last, dense layer is zeroed in training."""
-    forget_bias: float = 1.0
+    forget_bias: Number = 1.0
     """Initial bias of the forget gates."""
     implementation: str = "auto"
     """Which implementation of the LSTM runs: auto, or one of lstm_jax.implementations()."""

@@ -18,7 +18,8 @@ from lstm_jax.train.step import train_step
 SETTINGS = [
     *("--text.max-length", "24", "--model.embedding-size", "8", "--model.hidden-size", "8"),
     *("--train.epochs", "2", "--train.batch-size=20", "--train.checkpoint_every", "3"),
-    *("--model.variational-dropout", "--optimizer.clip-norm", "None", "--train.buckets", "1"),
+    *("--model.embedding-dropout", "0.1", "--model.variational-dropout"),
+    *("--optimizer.clip-norm", "None", "--train.buckets", "1"),
 ]
 
 
@@ -120,7 +121,7 @@ def test_a_run_alone_must_be_a_run(files, monkeypatch, capsys):
 
 
 def test_pretraining_goes_on_without_its_options(files, monkeypatch):
-    options = ("--text-column", "review", "--label-column", "verdict", *SETTINGS[:8])
+    options = ("--text-column", "review", *SETTINGS[:8])
     task = ("--predict", "next_words", "--samples", 20)
     data = (files / "train.csv", files / "run")
     interrupted(monkeypatch, 1, "pretrain", *data, *options, *task)

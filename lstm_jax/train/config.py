@@ -22,7 +22,7 @@ class TextConfig:
 
     tokenizer: Literal["keras", "punctuation"] = "punctuation"
     """keras drops punctuation as Keras does; punctuation keeps it as tokens."""
-    vocabulary_size: Annotated[int, Field(ge=4)] = 20_000
+    vocabulary_size: Annotated[Size, Field(ge=4)] = 20_000
     """Token ids at most, the three special ones (padding, start, unknown) included."""
     phrases: tuple[Size, ...] = ()
     """How many of the most frequent phrases of two tokens, of three, ... have vectors of their own;

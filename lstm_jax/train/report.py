@@ -1,14 +1,18 @@
 """What a run keeps of how it went: metrics.jsonl, TensorBoard events, a picture, a table."""
 
+import contextlib
 import json
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import jax
+from pydantic import TypeAdapter, ValidationError
 
 from lstm_jax.console import Sheet
 from lstm_jax.shapes import Params
+
+_RECORD = TypeAdapter(dict[str, int | float | None])  # a line of metrics.jsonl
 
 
 class Report:
@@ -75,11 +79,14 @@ class Report:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The records of a metrics.jsonl; a last line cut short by a crash is left out."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    """The records of a metrics.jsonl; lines that are cut short or damaged are left out."""
+    records = []
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        with contextlib.suppress(ValidationError):
+            record = _RECORD.validate_json(line, strict=True)
+            if isinstance(record.get("step"), int):
+                records.append(record)
+    return records
 
 
 def draw_curves(metrics: Path, picture: Path) -> None:
