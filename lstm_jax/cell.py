@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from lstm_jax.orthogonal import orthogonal
 from lstm_jax.shapes import Bias, InputKernel, RecurrentKernel, StepInputs, StepState
 
 GATES = ("input", "forget", "candidate", "output")  # the order i, f, g, o of every kernel
@@ -95,9 +96,9 @@ def init_lstm(
             raise ValueError(f"{name} must be at least 1, got {size}")
     drawn = jnp.promote_types(dtype, jnp.float32)  # an orthogonal draw needs that precision
     input_key, recurrent_key = jax.random.split(key)
-    glorot, orthogonal = jax.nn.initializers.glorot_uniform(), jax.nn.initializers.orthogonal()
+    glorot = jax.nn.initializers.glorot_uniform()
     per_gate = [
-        orthogonal(gate_key, (hidden_size, hidden_size), drawn)
+        orthogonal(gate_key, hidden_size, drawn)
         for gate_key in jax.random.split(recurrent_key, len(GATES))
     ]
     bias = jnp.zeros((len(GATES), hidden_size), dtype).at[GATES.index("forget")].set(forget_bias)
@@ -130,7 +131,12 @@ def lstm_gates(params: LSTMParams, state: LSTMState, inputs: StepInputs) -> LSTM
     Source: the module's docstring, first four equations.
     """
     products = inputs @ params.input_kernel + state.hidden @ params.recurrent_kernel
-    return activate_gates(products + params.bias)
+    return activate_gates(products + per_feature(params.bias, products))
+
+
+def per_feature(vector: Array, array: Array) -> Array:
+    """A vector [F] with as many axes as an array [..., F]: a sum of them promotes no rank."""
+    return jnp.expand_dims(vector, tuple(range(array.ndim - 1)))
 
 
 def activate_gates(preactivations: Array) -> LSTMGates:

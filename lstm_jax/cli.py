@@ -19,7 +19,7 @@ import lstm_jax.run
 from lstm_jax.command_line import call, explain
 from lstm_jax.console import Sheet, doing, say
 from lstm_jax.files import expanded
-from lstm_jax.machine import keep_memory
+from lstm_jax.machine import keep_memory, missing_platform
 from lstm_jax.memory import memory_explained
 from lstm_jax.metric_tables import Confusion, metrics_table
 from lstm_jax.resume import complete_arguments, resumable
@@ -346,6 +346,11 @@ def run_command(main: Callable[[], object], program: str | None = None) -> None:
         _leave_pipe()
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         print(f"{program or _module()}: {explain(error)}", file=sys.stderr)
+        sys.exit(2)
+    except (AssertionError, RuntimeError):
+        if not (reason := missing_platform()):
+            raise
+        print(f"{program or _module()}: {reason}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # rich makes it an exit

@@ -15,7 +15,8 @@ from lstm_jax import kernels
 from lstm_jax.cell import LSTMParams, LSTMState, init_lstm
 from lstm_jax.dropouts import RecurrentDropout, Zoneout, drop_weights
 from lstm_jax.lstm import Bidirectional, bidirectional_lstm, gates_of_outputs, lstm
-from lstm_jax.recurrence import scan_cell
+from lstm_jax.recurrence import as_lengths, scan_cell
+from lstm_jax.settings import known, one_of
 from lstm_jax.shapes import Embeddings, Encodings, Features, Inputs, Lengths, Outputs, Tokens
 from lstm_jax.text.phrases import Phrases
 from lstm_jax.variants import VARIANTS, Cell, VariantParams
@@ -82,14 +83,16 @@ class Dropout(nn.Module):
     def __call__(self, inputs: Array, *, train: bool) -> Array:
         """Features of any shape; the same shape."""
         dropped = min(round(self.rate * 256), 255)
-        if not train or dropped == 0:
+        if dropped == 0 or not known("train", train):
             return inputs
         shape = list(inputs.shape)
         for axis in self.shared:
             shape[axis] = 1
         *others, features = shape
-        words = jax.random.bits(self.make_rng("dropout"), (*others, -(-features // 4)), jnp.uint32)
-        drawn = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*others, -1)[..., :features]
+        words = -(-features // 4)
+        bits = jax.random.bits(self.make_rng("dropout"), (*others, words), jnp.uint32)
+        drawn = jax.lax.bitcast_convert_type(bits, jnp.uint8).reshape(*others, 4 * words)
+        drawn = drawn[..., :features]
         return jnp.where(drawn >= dropped, inputs * (256 / (256 - dropped)), 0)
 
 
@@ -181,12 +184,14 @@ class LSTMLayer(nn.Module):
         self,
         inputs: Inputs,
         lengths: Lengths | None = None,
-        *,
         initial_state: Any = None,
         gates: bool = False,
         train: bool = False,
     ) -> Encoding:
         """Runs the layer.
+
+        Under `flax.linen.remat`, `gates` and `train` are given by position and are static:
+        `nn.remat(LSTMLayer, static_argnums=(4, 5))`.
 
         Args:
             inputs: [B, T, D].
@@ -200,8 +205,13 @@ class LSTMLayer(nn.Module):
             The encoding.
 
         Raises:
-            ValueError: as `lstm_jax.lstm`, or if settings do not go together.
+            ValueError: as `lstm_jax.lstm`, or if a setting is unknown, or settings do not go
+                together.
         """
+        one_of("direction", self.direction, READING)
+        one_of("merge", self.merge, MERGES)
+        noisy = max(self.weight_dropout, self.recurrent_dropout, *self.zoneout) > 0
+        train, gates = noisy and known("train", train), known("gates", gates)
         reverse = READING[self.direction]
         names = [Bidirectional._fields[each] for each in reverse]
         states = initial_state if len(reverse) == 2 else (initial_state,)
@@ -342,9 +352,8 @@ def needs_scan(cell: Any, zoneout: tuple[float, float], recurrent_dropout: float
 def last_output(outputs: Outputs, lengths: Lengths | None, reverse: bool) -> Features:
     """The output of the last step read [B, H]; zeros where there is none."""
     padded = jnp.pad(outputs, ((0, 0), (1, 0), (0, 0)))
-    if lengths is None:
-        lengths = jnp.full(len(outputs), outputs.shape[1])
-    at = jnp.minimum(lengths, 1) if reverse else jnp.asarray(lengths)
+    lengths = jnp.full(len(outputs), outputs.shape[1]) if lengths is None else as_lengths(lengths)
+    at = jnp.minimum(lengths, 1) if reverse else lengths
     return jnp.take_along_axis(padded, at[:, None, None], axis=1)[:, 0]
 
 
@@ -369,20 +378,19 @@ class LSTMStack(nn.Module):
         self,
         inputs: Inputs,
         lengths: Lengths | None = None,
-        *,
         initial_state: Any = None,
         gates: bool = False,
         train: bool = False,
     ) -> Encoding:
         """Runs all layers; as `LSTMLayer`, with a tuple of states, one for each layer."""
+        if self.layers < 1:
+            raise ValueError(f"layers must be at least 1, got {self.layers}")
         states = (None,) * self.layers if initial_state is None else initial_state
-        encoding, final, seen = Encoding((inputs,), inputs[:, -1]), [], []
+        encodings: list[Encoding] = []
         for number, state in enumerate(states):
-            inputs = encoding.outputs
-            if number > 0:
-                inputs = Dropout(self.dropout)(inputs, train=train)
+            if encodings:
+                inputs = Dropout(self.dropout)(encodings[-1].outputs, train=train)
             layer = self.layer(name=f"layer_{number}")
-            encoding = layer(inputs, lengths, initial_state=state, gates=gates, train=train)
-            final.append(encoding.state)
-            seen.append(encoding.gates)
-        return encoding._replace(state=tuple(final), gates=tuple(seen) if gates else None)
+            encodings.append(layer(inputs, lengths, state, gates, train))
+        final, seen = zip(*((each.state, each.gates) for each in encodings), strict=True)
+        return encodings[-1]._replace(state=final, gates=seen if known("gates", gates) else None)

@@ -5,7 +5,7 @@ What users pass is checked here, once; the work is done by one of `lstm_jax.kern
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,10 @@ from jax.core import Tracer
 from lstm_jax import kernels
 from lstm_jax.cell import LSTMGates, LSTMParams, LSTMState, lstm_gates
 from lstm_jax.kernels import cpu
-from lstm_jax.recurrence import in_chunks, zero_padding
+from lstm_jax.machine import refuse_after_fork
+from lstm_jax.recurrence import as_lengths, in_chunks, zero_padding
 from lstm_jax.shapes import Inputs, Lengths, Outputs, StepState
+from lstm_jax.sharding import run_by_sequence, varying_alike
 
 
 def lstm(
@@ -46,12 +48,13 @@ def lstm(
     Args:
         params: weights of the direction, for D inputs and H hidden units.
         inputs: [B, T, D]; B and T may be 0.
-        lengths: valid steps per sequence [B], integers with 0 <= lengths <= T (checked unless
-            traced); None if all T are valid. Valid steps come first.
+        lengths: valid steps per sequence [B], integers of any type, 0 <= lengths <= T (checked
+            unless traced); None if all T are valid. Valid steps come first.
         initial_state: hidden and cell state [B, H] to start from; None for zeros.
         reverse: read the valid steps last to first; outputs stay at their own positions.
-        implementation: "auto", or one of `implementations()`. "scan" supports every JAX transform;
-            the others have hand-written backward passes and no forward mode.
+        implementation: "auto", or one of `implementations()`. "scan" is the plain equations;
+            the others have hand-written backward passes. Under forward mode, and for derivatives
+            beyond the first, they all compute the derivatives of the plain equations.
         precision: None for that of the arrays' dtype. "bfloat16" rounds what enters the matrix
             products of float32 arrays to bfloat16; sums and states stay float32. Not by "scan"; on
             a CPU, "auto" needs the compiled implementation for it, and that AVX512-BF16.
@@ -93,6 +96,7 @@ def _run(
     chunk_size: int | None,
 ) -> kernels.Results:
     """Checks what a user passed and runs every direction."""
+    refuse_after_fork()
     each_params = tuple(LSTMParams(*map(jnp.asarray, each)) for each in params)
     inputs = jnp.asarray(inputs)
     for each in each_params:
@@ -102,7 +106,7 @@ def _run(
     for each, state in zip(each_params, initial_states, strict=True):
         shape = (batch_size, each.hidden_size)
         if state is None:
-            zeros = jnp.zeros_like(inputs, shape=shape)  # of its kind under a `shard_map` too
+            zeros = jnp.zeros(shape, inputs.dtype)
             state = LSTMState(zeros, zeros)
         states.append(LSTMState(*(jnp.asarray(array) for array in state)))
         for name, array in zip(LSTMState._fields, states[-1], strict=True):
@@ -120,16 +124,23 @@ def _run(
         lengths = _checked_lengths(lengths, batch_size, time)
     kernels.check(implementation, dtype, precision)
     run = partial(kernels.run, implementation, precision=precision)
-    if chunk_size is None:
-        return run(each_params, inputs, lengths, states, reverse=reverse)
 
-    def one(p: LSTMParams, state: LSTMState, direction: bool) -> tuple[Outputs, LSTMState]:
-        def whole(inputs: Inputs, state: LSTMState, lengths: Lengths) -> tuple[Outputs, LSTMState]:
-            return run((p,), inputs, lengths, (state,), reverse=(direction,))[0]
+    def every_direction(inputs: Inputs, *others: Any) -> kernels.Results:
+        inputs, each_params, lengths, states = varying_alike((inputs, *others))
+        if (size := chunk_size) is None:
+            return run(each_params, inputs, lengths, states, reverse=reverse)
 
-        return in_chunks(whole, inputs, state, lengths, reverse=direction, size=chunk_size)
+        def one(p: LSTMParams, state: LSTMState, turned: bool) -> tuple[Outputs, LSTMState]:
+            def whole(
+                inputs: Inputs, state: LSTMState, lengths: Lengths
+            ) -> tuple[Outputs, LSTMState]:
+                return run((p,), inputs, lengths, (state,), reverse=(turned,))[0]
 
-    return tuple(map(one, each_params, states, reverse))
+            return in_chunks(whole, inputs, state, lengths, reverse=turned, size=size)
+
+        return tuple(map(one, each_params, states, reverse))
+
+    return run_by_sequence(every_direction, inputs, each_params, lengths, states)
 
 
 Each = TypeVar("Each")
@@ -161,7 +172,7 @@ def bidirectional_lstm(
 
     Returns:
         `Bidirectional` outputs, each [B, T, H], both at the steps' own positions and not merged
-        (see `lstm_jax.layers.merge_directions`), and `Bidirectional` final states: the forward
+        (see `lstm_jax.layers.MERGES`), and `Bidirectional` final states: the forward
         one after each sequence's last valid step, the backward one after its first.
 
     Raises:
@@ -206,15 +217,19 @@ def gates_of_outputs(
     Source: the first four equations of `lstm_jax.cell`.
     """
     batch_size, time, hidden_size = outputs.shape
-    if lengths is None:
-        lengths = jnp.full(batch_size, time)
+    lengths = jnp.full(batch_size, time) if lengths is None else as_lengths(lengths)
     if initial_hidden is None:
         initial_hidden = jnp.zeros((batch_size, hidden_size), outputs.dtype)
-    first = jnp.arange(time) == (lengths[:, None] - 1 if reverse else 0)
-    before = jnp.roll(outputs, -1 if reverse else 1, axis=1)
-    before = jnp.where(first[..., None], initial_hidden[:, None], before)
-    gates = lstm_gates(params, LSTMState(before, before), inputs)
-    return jax.tree.map(lambda gate: zero_padding(gate, lengths), gates)
+
+    def gates_of_all(inputs: Inputs, *others: Any) -> LSTMGates:
+        params, outputs, lengths, initial_hidden = others
+        first = jnp.arange(time)[None] == (lengths[:, None] - 1 if reverse else 0)
+        before = jnp.roll(outputs, -1 if reverse else 1, axis=1)
+        before = jnp.where(first[..., None], initial_hidden[:, None], before)
+        gates = lstm_gates(params, LSTMState(before, before), inputs)
+        return jax.tree.map(lambda gate: zero_padding(gate, lengths), gates)
+
+    return run_by_sequence(gates_of_all, inputs, params, outputs, lengths, initial_hidden)
 
 
 def choose_implementation(implementation: str) -> str:
@@ -259,4 +274,4 @@ def _checked_lengths(lengths: Array, batch_size: int, time: int) -> Array:
         outside = [n for n in np.asarray(lengths).tolist() if not 0 <= n <= time]
         if outside:
             raise ValueError(f"lengths must be between 0 and T = {time}, got {outside[0]}")
-    return lengths.astype(jnp.int32)
+    return as_lengths(lengths)

@@ -35,6 +35,39 @@ def environment() -> dict[str, Any]:
     }
 
 
+def missing_platform() -> str:
+    """Why JAX has no device to compute on, in one line; "" if it has one."""
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:  # as JAX meets a plugin that is not there
+        asked = os.environ.get("JAX_PLATFORMS")
+        reason = str(error).partition("\n")[0]
+        return f"JAX_PLATFORMS must name platforms that this machine has, got {asked!r}" + (
+            f" ({reason})" if reason else ""
+        )
+    return ""
+
+
+_process: int | None = None  # the first that asked
+
+
+def refuse_after_fork() -> None:
+    """Keeps a forked process from waiting for ever for the threads that it did not inherit.
+
+    Raises:
+        RuntimeError: if this process was forked from one that had called this.
+    """
+    global _process
+    if _process is None:
+        _process = os.getpid()
+    elif _process != os.getpid():
+        raise RuntimeError(
+            "lstm_jax was used before this process was forked, and a fork has none of JAX's "
+            'threads: start processes with multiprocessing\'s "spawn", or fork first and load the '
+            "run in each process (gunicorn: without --preload)"
+        )
+
+
 def provenance(command: str) -> dict[str, Any]:
     """How a record came about: the command, when, at which commit of the package, on what."""
     return {

@@ -1,7 +1,7 @@
 """All encodings of a sequence as one vector, whatever its length; padding never counts."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -10,6 +10,7 @@ from jax import Array
 
 from lstm_jax.layers import Encoding
 from lstm_jax.recurrence import valid_steps, where_valid
+from lstm_jax.settings import one_of
 from lstm_jax.shapes import Encodings, Features, Lengths
 
 Pooling = Literal["last", "max", "mean", "max_mean", "attention"]
@@ -49,6 +50,12 @@ class Pool(nn.Module):
 
     @nn.compact
     def __call__(self, encoding: Encoding, lengths: Lengths) -> Features:
+        """Encodings of T steps, T from 0 on, and lengths [B] to features [B, F] or [B, 2F].
+
+        Raises:
+            ValueError: if the pooling is unknown.
+        """
+        one_of("pooling", self.pooling, get_args(Pooling))
         if self.pooling == "last":
             return encoding.last
         valid = valid_steps(lengths, encoding.parts[0].shape[1])
@@ -59,6 +66,8 @@ class Pool(nn.Module):
         outputs = encoding.outputs
         keys = jnp.tanh(nn.Dense(outputs.shape[-1], name="keys")(outputs))
         scores = nn.Dense(1, use_bias=False, name="query")(keys)[..., 0]
+        if scores.shape[1] == 0:
+            return jnp.zeros_like(encoding.last)
         # An all-masked row gives uniform weights, which outputs of zero turn into zeros.
         weights = jax.nn.softmax(jnp.where(valid, scores, jnp.finfo(scores.dtype).min), axis=1)
         return jnp.einsum("bt,btf->bf", weights, outputs)

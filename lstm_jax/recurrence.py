@@ -15,6 +15,7 @@ from jax import Array
 from jaxtyping import Bool
 
 from lstm_jax.shapes import Inputs, Lengths, Outputs, StepInputs
+from lstm_jax.sharding import run_by_sequence, varying_alike
 
 State = TypeVar("State")
 Cell = Callable[[Any, State, StepInputs], tuple[State, Array]]
@@ -37,7 +38,8 @@ def scan_cell(
         params: what the cell takes as its parameters; any pytree.
         inputs: [B, T, D].
         initial_state: a pytree of arrays whose first axis is B.
-        lengths: valid steps per sequence [B], 0 <= lengths <= T; None if all T are valid.
+        lengths: valid steps per sequence [B], integers of any type with 0 <= lengths <= T; None if
+            all T are valid.
         reverse: read the valid steps last to first; outputs stay at their own positions.
         chunk_size: as for `lstm_jax.lstm`.
 
@@ -48,10 +50,17 @@ def scan_cell(
     Raises:
         ValueError: if `chunk_size` is below 1.
     """
-    if chunk_size is not None:
+    if lengths is not None:
+        lengths = as_lengths(lengths)
+
+    def whole(inputs: Inputs, *others: Any) -> tuple[Outputs, State]:
+        inputs, params, state, lengths = varying_alike((inputs, *others))
         run = partial(_scan_whole, cell, params, reverse=reverse)
-        return in_chunks(run, inputs, initial_state, lengths, reverse=reverse, size=chunk_size)
-    return _scan_whole(cell, params, inputs, initial_state, lengths, reverse=reverse)
+        if chunk_size is None:
+            return run(inputs, state, lengths)
+        return in_chunks(run, inputs, state, lengths, reverse=reverse, size=chunk_size)
+
+    return run_by_sequence(whole, inputs, params, initial_state, lengths)
 
 
 def _scan_whole(
@@ -101,7 +110,7 @@ def in_chunks(
     Args:
         run: `(inputs [B, size, D], state, lengths [B]) -> (outputs [B, size, H], state)`, reading
             in the direction that `reverse` says.
-        inputs, initial_state, lengths, reverse: of the whole, as for `scan_cell`.
+        inputs, initial_state, lengths, reverse: of the whole, as for `scan_cell`; lengths in int32.
         size: the steps of a chunk, at least 1; T need not be a multiple of it.
 
     Returns:
@@ -130,16 +139,21 @@ def in_chunks(
         )
         return state, outputs
 
-    starts = size * jnp.arange(count, dtype=lengths.dtype)
+    starts = size * jnp.arange(count, dtype=jnp.int32)
     final_state, outputs = jax.lax.scan(step, initial_state, (starts, chunks), reverse=reverse)
     outputs = jnp.swapaxes(outputs, 0, 1)
     whole = outputs.reshape(batch_size, count * size, outputs.shape[-1])
     return whole[:, :time], final_state
 
 
+def as_lengths(lengths: Lengths) -> Lengths:
+    """Lengths of any integer type as int32: differences and products of steps fit no narrower."""
+    return jnp.asarray(lengths).astype(jnp.int32)
+
+
 def valid_steps(lengths: Lengths, time: int) -> Bool[Array, "B T"]:
     """Which steps of each sequence are its own and not padding."""
-    return jnp.arange(time) < lengths[:, None]
+    return jnp.arange(time)[None] < as_lengths(lengths)[:, None]
 
 
 def zero_padding(sequences: Array, lengths: Lengths) -> Array:

@@ -16,7 +16,7 @@ Notation, everywhere:
 from typing import Any, TypeAlias
 
 from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 
 # One step.
 StepInputs: TypeAlias = Float[Array, "B D"]
@@ -25,7 +25,7 @@ StepState: TypeAlias = Float[Array, "B H"]
 # A whole sequence.
 Inputs: TypeAlias = Float[Array, "B T D"]
 Outputs: TypeAlias = Float[Array, "B T H"]
-Lengths: TypeAlias = Int[Array, "B"]
+Lengths: TypeAlias = Integer[Array, "B"]
 
 # The parameters of one direction.
 InputKernel: TypeAlias = Float[Array, "D 4*H"]

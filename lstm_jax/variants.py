@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lstm_jax.cell import GATES, LSTMState, init_lstm, show_cell, update_cell
+from lstm_jax.cell import GATES, LSTMState, init_lstm, per_feature, show_cell, update_cell
 from lstm_jax.shapes import StepInputs, StepState
 
 Activation = Callable[[Array], Array]
@@ -216,11 +216,11 @@ class Variant:
         from_inputs = inputs @ params.input_kernel
         from_hidden = state.hidden @ params.recurrent_kernel
         if norm is not None:
-            from_inputs = norm.input_scale * _normalised(from_inputs)
-            from_hidden = norm.recurrent_scale * _normalised(from_hidden)
+            from_inputs = per_feature(norm.input_scale, inputs) * _normalised(from_inputs)
+            from_hidden = per_feature(norm.recurrent_scale, inputs) * _normalised(from_hidden)
         z = from_inputs + from_hidden
         if params.bias is not None:
-            z += params.bias
+            z += per_feature(params.bias, z)
         by_gate = dict(zip(self.gates, jnp.split(z, len(self.gates), axis=-1), strict=True))
         peepholes = {}
         if params.peepholes is not None:
@@ -228,7 +228,7 @@ class Variant:
             peepholes = dict(zip(seeing, params.peepholes, strict=True))
 
         def gate(name: str, cell: StepState) -> StepState:
-            seen = peepholes[name] * cell if peepholes else 0
+            seen = per_feature(peepholes[name], cell) * cell if peepholes else 0
             return self.gate_activation(_clipped(by_gate[name] + seen, self.clip_gates))
 
         i = gate("input", state.cell)
@@ -238,7 +238,8 @@ class Variant:
         o = gate("output", cell)
         shown = cell
         if norm is not None:
-            shown = norm.cell_scale * _normalised(cell) + norm.cell_shift
+            shown = per_feature(norm.cell_scale, cell) * _normalised(cell)
+            shown += per_feature(norm.cell_shift, cell)
         hidden = show_cell(shown, o, self.cell_activation)
         if params.projection is not None:
             hidden = hidden @ params.projection

@@ -1,4 +1,4 @@
-"""Settings are numbers that a computer can compute with, in Python, on a command line, in a file."""
+"""Settings are numbers that a computer can compute with: in Python, in options, in a file."""
 
 import dataclasses
 import json

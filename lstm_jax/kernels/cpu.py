@@ -25,7 +25,10 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 
 from lstm_jax.cell import LSTMParams, LSTMState
+from lstm_jax.kernels.derivatives import with_backward_pass
+from lstm_jax.kernels.scan import run as run_by_scan
 from lstm_jax.shapes import Inputs, Lengths, Outputs
+from lstm_jax.sharding import varying_alike
 
 Result = tuple[Outputs, LSTMState]
 
@@ -69,13 +72,13 @@ def run(
     reverse: tuple[bool, ...],
     precision: str | None = None,
 ) -> tuple[Result, ...]:
-    """The contract of `lstm_jax.kernels` for all directions in one call; reverse mode only.
+    """The contract of `lstm_jax.kernels` for all directions in one call.
 
     With `precision="bfloat16"` what enters the matrix products is rounded to bfloat16; sums, states
     and everything else stay float32.
     """
     how = _How(reverse, precision == "bfloat16")
-    return _run(how, tuple(params), inputs, lengths, tuple(initial_states))
+    return _differentiable(how)((tuple(params), inputs, tuple(initial_states)), lengths)
 
 
 class _How(NamedTuple):
@@ -90,29 +93,41 @@ class _How(NamedTuple):
 # ------------------------------------------------------------------------------------------------
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _run(
-    how: _How,
-    params: tuple[LSTMParams, ...],
-    inputs: Inputs,
-    lengths: Lengths,
-    states: tuple[LSTMState, ...],
-) -> tuple[Result, ...]:
+_Arrays = tuple[tuple[LSTMParams, ...], Inputs, tuple[LSTMState, ...]]
+
+
+@cache
+def _differentiable(how: _How) -> Callable[[_Arrays, Lengths], tuple[Result, ...]]:
+    """The recurrence; its derivatives beyond the first gradients are those of plain scan."""
+
+    def reference(arrays: _Arrays, lengths: Lengths) -> tuple[Result, ...]:
+        params, inputs, states = arrays
+        return run_by_scan(params, inputs, lengths, states, reverse=how.reverse)
+
+    return with_backward_pass(
+        partial(_predict, how), partial(_forward, how), partial(_backward, how), reference
+    )
+
+
+def _predict(how: _How, arrays: _Arrays, lengths: Lengths) -> tuple[Result, ...]:
+    params, inputs, states = arrays
     each = [(*p, *state) for p, state in zip(params, states, strict=True)]
     results = _call("predict", how, (inputs, lengths), each)
     return tuple((outputs, LSTMState(*state)) for outputs, *state in results)
 
 
-def _forward(how: _How, params, inputs, lengths, states) -> tuple[tuple[Result, ...], tuple]:
+def _forward(how: _How, arrays: _Arrays, lengths: Lengths) -> tuple[tuple[Result, ...], list]:
+    params, inputs, states = arrays
     each = [(*p, *state) for p, state in zip(params, states, strict=True)]
     results = _call("forward", how, (inputs, lengths), each)
-    primals = tuple((outputs, LSTMState(hidden, cell)) for outputs, hidden, cell, *_ in results)
     saved = [(outputs, gates, cells) for outputs, _, _, gates, cells in results]
-    return primals, (params, inputs, lengths, states, saved)
+    return tuple((outputs, LSTMState(*state)) for outputs, *state, _, _ in results), saved
 
 
-def _backward(how: _How, residuals: tuple, cotangents: tuple) -> tuple:
-    params, inputs, lengths, states, saved = residuals
+def _backward(
+    how: _How, arrays: _Arrays, lengths: Lengths, saved: list, cotangents: tuple[Result, ...]
+) -> _Arrays:
+    params, inputs, states = arrays
     each = [
         (p.input_kernel, p.recurrent_kernel, state.cell, gates, cells, d_outputs, *d_state)
         for p, state, (_, gates, cells), (d_outputs, d_state) in zip(
@@ -127,10 +142,7 @@ def _backward(how: _How, residuals: tuple, cotangents: tuple) -> tuple:
         for state, (outputs, _, _), (*_, dz) in zip(states, saved, results, strict=True)
     ]
     d_params = tuple(LSTMParams(*d) for d in _call("gradient", how, (inputs, lengths), each))
-    return d_params, d_inputs, None, d_states
-
-
-_run.defvjp(_forward, _backward)
+    return d_params, d_inputs, d_states
 
 
 # ------------------------------------------------------------------------------------------------
@@ -202,7 +214,8 @@ def _compiled(name: str, how: _How) -> Callable[..., tuple[Array, ...]]:
             }
         ffi = jax.ffi.ffi_call(f"lstm_cpu_{call.target}", shapes, input_output_aliases=aliases)
         reverse = sum(1 << d for d in directions if how.reverse[d])
-        return tuple(ffi(*arrays, reverse=np.int64(reverse), bfloat16=np.bool_(how.bfloat16)))
+        results_of_all = ffi(*arrays, reverse=np.int64(reverse), bfloat16=np.bool_(how.bfloat16))
+        return varying_alike((arrays[0], *results_of_all))[1:]
 
     return run
 

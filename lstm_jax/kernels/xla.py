@@ -15,8 +15,8 @@ and then, over all steps and sequences at once,
 Source: derived in docs/equations.md; the form is Graves & Schmidhuber (2005), appendix A.
 """
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -29,9 +29,11 @@ from lstm_jax.cell import (
     LSTMParams,
     LSTMState,
     activate_gates,
+    per_feature,
     show_cell,
     update_cell,
 )
+from lstm_jax.kernels.derivatives import with_backward_pass
 from lstm_jax.recurrence import valid_steps, where_valid, zero_padding
 from lstm_jax.shapes import Inputs, Lengths, Outputs
 
@@ -62,7 +64,7 @@ def run(
     reverse: tuple[bool, ...],
     precision: str | None = None,
 ) -> Results:
-    """The contract of `lstm_jax.kernels` for each direction; reverse mode only."""
+    """The contract of `lstm_jax.kernels` for each direction."""
     how: Any = {"reverse": reverse, "precision": precision}
     return jax.lax.platform_dependent(
         params,
@@ -84,11 +86,11 @@ def one_by_one(
     precision: str | None = None,
 ) -> Results:
     """Each direction in a loop of its own, as suits a CPU."""
-    steps, way = _steps(inputs, lengths), _Way(True, precision == "bfloat16")
+    steps, run = _steps(inputs, lengths), _differentiable(_Way(True, precision == "bfloat16"))
 
     def one(params: LSTMParams, initial_state: LSTMState, turned: bool) -> Any:
-        result: Any = _run(way, params, *_turn(steps, turned), initial_state)
-        outputs, final_state = result
+        inputs, valid = _turn(steps, turned)
+        outputs, final_state = run((params, inputs, initial_state), valid)
         return jnp.swapaxes(_turn(outputs, turned), 0, 1), final_state
 
     return tuple(map(one, params, initial_states, reverse))
@@ -104,12 +106,10 @@ def at_once(
     precision: str | None = None,
 ) -> Results:
     """All directions in one loop: an accelerator waits for each step, not for what is in it."""
-    steps, way = _steps(inputs, lengths), _Way(False, precision == "bfloat16")
-    outputs, final_states = jax.vmap(partial(_run, way))(
-        _stack(params),
-        *_stack([_turn(steps, turned) for turned in reverse]),
-        _stack(initial_states),
-    )
+    steps, run = _steps(inputs, lengths), _differentiable(_Way(False, precision == "bfloat16"))
+    turned_inputs, valid = _stack([_turn(steps, turned) for turned in reverse])
+    arrays = _stack(params), turned_inputs, _stack(initial_states)
+    outputs, final_states = jax.vmap(run)(arrays, valid)
     return tuple(
         (jnp.swapaxes(_turn(outputs[n], turned), 0, 1), jax.tree.map(itemgetter(n), final_states))
         for n, turned in enumerate(reverse)
@@ -130,17 +130,21 @@ def _stack(of_each: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *arrays: jnp.stack(arrays), *of_each)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _run(
-    way: _Way, params: LSTMParams, inputs: Array, valid: Array, initial_state: LSTMState
-) -> tuple[Array, LSTMState]:
-    """Outputs [T, B, H] and the final state, of inputs [T, B, D] where `valid` [T, B]."""
-    return _forward(way, params, inputs, valid, initial_state)[0]
+# The parameters, the inputs [T, B, D] and the initial state of one direction.
+_Arrays = tuple[LSTMParams, Array, LSTMState]
 
 
-def _forward(
-    way: _Way, params: LSTMParams, inputs: Array, valid: Array, initial_state: LSTMState
-) -> tuple[tuple[Array, LSTMState], tuple]:
+@cache
+def _differentiable(way: _Way) -> Callable[[_Arrays, Array], tuple[Array, LSTMState]]:
+    """Outputs [T, B, H] and the final state, of arrays and of where steps are valid [T, B]."""
+
+    def reference(arrays: _Arrays, valid: Array) -> tuple[Array, LSTMState]:
+        return _forward(way, arrays, valid)[0]
+
+    return with_backward_pass(reference, partial(_forward, way), partial(_backward, way), reference)
+
+
+def _forward(way: _Way, arrays: _Arrays, valid: Array) -> tuple[tuple[Array, LSTMState], _Saved]:
     """The loop forward in time.
 
     On an accelerator the inputs of all steps are projected by one product ahead of the loop. On a
@@ -148,16 +152,19 @@ def _forward(
     them: at B = 32, T = 500, D = 32, H = 100 the loop takes 34 ms so and 11 ms with the one product
     [x, h] [W; U] (2 cores of an AMD EPYC of family 26, JAX 0.10.2, float32; PyTorch 2.13 takes 7).
     """
+    params, inputs, initial_state = arrays
     kernel = jnp.concatenate([params.input_kernel, params.recurrent_kernel])
     given, recurrent_kernel = inputs, params.recurrent_kernel
     if not way.on_cpu:
-        given = _product(way, inputs, params.input_kernel) + params.bias
+        given = _product(way, inputs, params.input_kernel)
+        given += per_feature(params.bias, given)
         recurrent_kernel = _rounded(way, recurrent_kernel)  # once, not in every step
 
     def step(state: LSTMState, of_step: tuple[Array, Array]) -> tuple[LSTMState, _Saved]:
         x, valid = of_step
         if way.on_cpu:
-            z = _product(way, jnp.concatenate([x, state.hidden], axis=-1), kernel) + params.bias
+            z = _product(way, jnp.concatenate([x, state.hidden], axis=-1), kernel)
+            z += per_feature(params.bias, z)
         else:
             z = x + _product(way, state.hidden, recurrent_kernel)
         gates = activate_gates(z)
@@ -169,18 +176,18 @@ def _forward(
 
     final_state, saved = jax.lax.scan(step, initial_state, (given, valid))
     outputs = where_valid(valid, saved.hiddens, jnp.zeros_like(saved.hiddens))
-    return (outputs, final_state), (params, inputs, valid, initial_state, saved)
+    return (outputs, final_state), saved
 
 
 def _backward(
-    way: _Way, residuals: tuple, cotangents: tuple[Array, LSTMState]
-) -> tuple[LSTMParams, Array, None, LSTMState]:
+    way: _Way, arrays: _Arrays, valid: Array, saved: _Saved, cotangents: tuple[Array, LSTMState]
+) -> _Arrays:
     """The loop backward in time, and the gradients of parameters and inputs.
 
     Where a step is a large product and the kernels are small, XLA on a CPU is faster if each step
     adds its part of their gradients and no ∂z is kept: docs/speed.md has the times.
     """
-    params, inputs, valid, initial_state, saved = residuals
+    params, inputs, initial_state = arrays
     d_outputs, d_final_state = cotangents
     hiddens_before = jnp.concatenate([initial_state.hidden[None], saved.hiddens])[:-1]
     recurrent_kernel_transposed = _rounded(way, params.recurrent_kernel.T)
@@ -225,12 +232,9 @@ def _backward(
     steps = (inputs, valid, hiddens_before, d_outputs, saved)
     (d_initial_state, sums), found = jax.lax.scan(step, (d_final_state, sums), steps, reverse=True)
     if sums is not None:
-        return sums, found, None, d_initial_state
+        return sums, found, d_initial_state
     d_params, d_inputs = gradients(inputs, hiddens_before, found)
-    return d_params, d_inputs, None, d_initial_state
-
-
-_run.defvjp(_forward, _backward)
+    return d_params, d_inputs, d_initial_state
 
 
 def _product(way: _Way, left: Array, right: Array) -> Array:
