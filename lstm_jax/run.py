@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_jax.classifier import TextClassifier
+from lstm_jax.machine import refuse_after_fork
 from lstm_jax.shapes import Params
 from lstm_jax.text import Examples, Phrases, WordTokenizer, evaluation_batches
 from lstm_jax.train.checkpoints import load_weights
@@ -53,6 +54,7 @@ class Run:
         phrases: Phrases | None = None,
     ) -> None:
         """Puts the parts together; without `params` they are read from the folder."""
+        refuse_after_fork()
         self.path, self.config, self.tokenizer = path, config, tokenizer
         self.class_names, self.temperature = tuple(class_names), temperature
         size, classes = tokenizer.vocabulary_size, len(self.class_names)
@@ -68,6 +70,7 @@ class Run:
 
     def logits(self, texts: Iterable[str], *, batch_size: int = 128) -> NDArray[np.float32]:
         """The logits [N, C] of N texts, divided by the temperature; C = 1 for two classes."""
+        refuse_after_fork()
         _check_batch_size(batch_size)
         texts = list(_iterated(texts))
         if not texts:
