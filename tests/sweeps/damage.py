@@ -15,7 +15,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -148,15 +148,15 @@ def outcome(run: Callable[[Path], str], folder: Path, expected: str) -> tuple[st
 
 
 def sweep(
-    run: Callable[[Path], str], whole: Path, other: Path, every: int = 1
+    run: Callable[[Path], str], whole: Path, other: Path, files: Sequence[Path]
 ) -> Iterator[tuple[Path, str, str, str]]:
-    """Tries every damage to every file.
+    """Tries every damage to some files.
 
     Args:
         run: what is done with a folder.
         whole: the folder that is copied and damaged; it stays as it is.
         other: the folder of another run of the same kind.
-        every: of the files, one in so many.
+        files: which, by their paths in the folder.
 
     Yields:
         The file, the damage, the outcome and what was said.
@@ -166,7 +166,7 @@ def sweep(
         folder = Path(temporary) / "run"
         shutil.copytree(whole, folder)
         expected = run(folder)
-        for file in files_of(whole)[::every]:
+        for file in files:
             for damage in damages(whole / file, whole / file, rng):
                 shutil.rmtree(folder)
                 shutil.copytree(whole, folder)
@@ -188,7 +188,9 @@ def main() -> None:
             ("--resume, unfinished", go_on, runs["c"], runs["d"]),
         ):
             counts: dict[str, Counter[str]] = {}
-            for file, damage, found, said in sweep(run, whole, other, every):
+            for file, damage, found, said in sweep(
+                run, whole, other, files_of(whole)[::every]
+            ):
                 counts.setdefault(damage, Counter())[found] += 1
                 if found not in GOOD:
                     bad += 1
