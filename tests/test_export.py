@@ -329,7 +329,8 @@ def test_60000_questions_are_scored_in_the_memory_of_a_thousand(tmp_path):
         )
         assert len(done.stdout.splitlines()) == count
         needed.append(int(done.stderr) / 1024)  # MiB
-    assert needed[0] < 400
+    # A thousand take 200 to 550 MiB, as the allocator has it; 60,000 in one batch took 15,700.
+    assert needed[0] < 800
     assert needed[1] < needed[0] + 50
 
 

@@ -31,8 +31,7 @@ def complaint_of(arguments, monkeypatch, capsys):
     ("sizes", "smaller"),
     [
         ("--model.hidden-size 100000", "--model.hidden-size or --model.embedding-size"),
-        ("--model.hidden-size 3000000000", "--model.hidden-size or --model.embedding-size"),
-        (f"--model.hidden-size {10**20}", "--model.hidden-size or --model.embedding-size"),
+        ("--model.hidden-size 2000000000", "--model.hidden-size or --model.embedding-size"),
         (
             "--model.hidden-size 1 --model.embedding-size 100000000",
             "--model.embedding-size, --text.vocabulary-size or --text.phrases",

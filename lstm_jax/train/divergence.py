@@ -92,13 +92,15 @@ class Divergence:
     def check_epoch(self, part: str, loss: float) -> None:
         """Looks at the mean loss of a part of the data, "train" or "validation".
 
+        The validation loss may be as large as it likes: the weights with the lowest are kept.
+
         Raises:
-            FloatingPointError: if it is not finite, or far above that of a model that gives
-                everything the same chance.
+            FloatingPointError: if it is not finite, or, of the training part, far above that of a
+                model that gives everything the same chance.
         """
         if not math.isfinite(loss):
             self.fail(f"the {part} loss, {loss}, is not finite")
-        if loss > _EPOCH_LIMIT * self._uniform_loss:
+        if part == "train" and loss > _EPOCH_LIMIT * self._uniform_loss:
             self.fail(f"the {part} loss is {loss:.4g}, {self._compared(loss)},")
 
     def fail(self, what: str) -> NoReturn:

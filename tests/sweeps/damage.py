@@ -188,9 +188,7 @@ def main() -> None:
             ("--resume, unfinished", go_on, runs["c"], runs["d"]),
         ):
             counts: dict[str, Counter[str]] = {}
-            for file, damage, found, said in sweep(
-                run, whole, other, files_of(whole)[::every]
-            ):
+            for file, damage, found, said in sweep(run, whole, other, files_of(whole)[::every]):
                 counts.setdefault(damage, Counter())[found] += 1
                 if found not in GOOD:
                     bad += 1
