@@ -295,8 +295,8 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
 
 
 HEADER = (
-    *("task", "solved", "sequences", "paper", "wrong", "of", "paper"),
-    *("squared error", "minutes"),
+    *("task", "solved", "sequences", "sequences\nin the paper", "wrong", "of"),
+    *("wrong in\nthe paper", "squared\nerror", "minutes"),
 )
 
 

@@ -56,8 +56,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Writes a UTF-8 file as `write_bytes` does."""
-    write_bytes(path, content.encode())
+    """Writes a UTF-8 file as `write_bytes` does.
+
+    Raises:
+        ValueError: if the text has what UTF-8 does not, such as the name of a file that is not
+            UTF-8.
+    """
+    try:
+        encoded = content.encode()
+    except UnicodeEncodeError as error:
+        around = content[max(0, error.start - 30) : error.end + 30]
+        raise ValueError(f"{path}: text and names must be UTF-8, got {around!r}") from error
+    write_bytes(path, encoded)
 
 
 def write_json(path: Path, content: Any) -> None:

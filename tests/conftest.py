@@ -38,6 +38,11 @@ def pytest_configure(config: pytest.Config) -> None:
         for name, value in settings.items():
             os.environ[name.upper()] = str(value)
             jax.config.update(name, value)
+    # A read of Orbax that failed is told to an event loop that has ended by then.
+    config.addinivalue_line(
+        "filterwarnings",
+        "ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning",
+    )
     # What another process has written half is not read, but compiled.
     config.addinivalue_line(
         "filterwarnings", "ignore:Error reading persistent compilation cache entry:UserWarning"

@@ -50,19 +50,13 @@ def test_a_loss_that_is_finite_but_absurd_is_refused():
         divergence.check()
 
 
-def test_the_mean_over_an_epoch_may_be_at_most_a_hundred_times_that_of_a_guess():
-    divergence = watcher()
-    divergence.check_epoch("train", 90 * UNIFORM)
-    with pytest.raises(FloatingPointError, match="the train loss"):
-        divergence.check_epoch("train", 110 * UNIFORM)
-    divergence.check_epoch("validation", 110 * UNIFORM)  # the weights with the lowest are kept
-
-
 @pytest.mark.parametrize("part", ["train", "validation"])
-@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_the_mean_over_an_epoch_must_be_finite(part, loss):
-    with pytest.raises(FloatingPointError, match=f"the {part} loss"):
-        watcher().check_epoch(part, loss)
+def test_the_mean_over_an_epoch_may_be_at_most_a_thousand_times_that_of_a_guess(part):
+    divergence = watcher()
+    divergence.check_epoch(part, 900 * UNIFORM)
+    for loss in (1100 * UNIFORM, float("nan"), float("inf")):
+        with pytest.raises(FloatingPointError, match=f"the {part} loss"):
+            divergence.check_epoch(part, loss)
 
 
 @pytest.mark.parametrize("factor", [1000.0, float("nan"), float("inf"), 1e38])

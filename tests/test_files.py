@@ -61,6 +61,14 @@ def test_json_of_another_kind_is_refused_in_one_line(tmp_path: Path, content: by
     assert "http" not in str(caught.value)
 
 
+def test_a_name_that_is_not_utf_8_is_refused_in_one_line(tmp_path: Path):
+    with pytest.raises(
+        ValueError, match=r"data\.json: text and names must be UTF-8, got .*a.udcff"
+    ):
+        files.write_json(tmp_path / "data.json", {"command": "train runs/a\udcff"})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_json_has_no_nan(tmp_path: Path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         files.write_json(tmp_path / "result.json", {"auc": float("nan")})

@@ -1,6 +1,7 @@
 """The house itself: imports go one way, and files stay small."""
 
 import ast
+import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "lstm_jax"
@@ -125,6 +126,35 @@ def test_text_imports_no_jax():
         if floor_of(name) == "text":
             heavy = {m for m in imports(path) if m.split(".")[0] in ("jax", "flax", "optax")}
             assert not heavy, f"{name} imports {heavy}"
+
+
+def calls(folder: Path):
+    """Every call in the Python files of a folder, and the file."""
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                yield path, node
+
+
+def test_nothing_is_printed_as_markup():
+    # Text goes through `say` and tables through `Sheet`, which show it as it is.
+    for folder in (PACKAGE, PACKAGE.parent / "experiments"):
+        for path, call in calls(folder):
+            name = ast.unparse(call.func)
+            if path.name != "console.py" and name.lower().endswith(
+                ("console.print", "console().print")
+            ):
+                written = ast.unparse(call.args[0])
+                assert not written.startswith(("'", '"', "f'", 'f"')), f"{path}: {written}"
+            assert path.name == "console.py" or name not in ("Table", "Panel"), f"{path}: {name}"
+
+
+def test_messages_are_in_one_style():
+    for path, call in calls(PACKAGE):
+        if ast.unparse(call.func).endswith("Error"):
+            message = ast.unparse(call)
+            old = re.search(r": \{?.*, but .*(allowed|needed)", message)
+            assert not old, f"{path}: {message}; write 'NAME must be WHAT IS ALLOWED, got VALUE'"
 
 
 def test_no_file_is_much_over_400_lines():
