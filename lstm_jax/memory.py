@@ -17,7 +17,7 @@ class NotEnoughMemory(MemoryError):
     """Memory ran out; the message says what to make smaller."""
 
 
-def check_memory(make_state: Callable[[], Any]) -> Any:
+def check_memory(make_state: Callable[[], Any]) -> None:
     """Refuses a model that is too large to train, before anything is computed.
 
     Training holds at least its state and the gradient. What it holds beside them depends on the
@@ -25,9 +25,6 @@ def check_memory(make_state: Callable[[], Any]) -> Any:
 
     Args:
         make_state: makes the state of training, of which `params` are a part. It is only traced.
-
-    Returns:
-        The state, with a `jax.ShapeDtypeStruct` in the place of each array.
 
     Raises:
         ValueError: if memory cannot hold so much.
@@ -48,7 +45,6 @@ def check_memory(make_state: Callable[[], Any]) -> Any:
             f"{needed / 1e9:,.1f} GB at least, and {free / 1e9:,.1f} GB are free; make "
             f"{_EMBEDDING if 'embedding' in largest else _OTHERS} smaller"
         )
-    return state
 
 
 def _bytes(arrays: Any) -> int:

@@ -47,6 +47,7 @@ def test_a_model_that_memory_cannot_hold_is_refused_in_one_line_before_anything_
     assert complaint.startswith("lstm-jax: the model must fit in memory")
     assert complaint.endswith(f"make {smaller} smaller\n")
     assert complaint.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_batches_that_memory_cannot_hold_end_in_one_line(table, tmp_path, monkeypatch, capsys):

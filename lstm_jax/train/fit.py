@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from contextlib import closing
-from functools import partial
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ import optax
 from rich.console import Console
 
 from lstm_jax.console import doing, say
-from lstm_jax.memory import check_memory, memory_explained
+from lstm_jax.memory import memory_explained
 from lstm_jax.shapes import Params
 from lstm_jax.stops import Unsaved, asked, reached
 from lstm_jax.text import BatchIterator
@@ -81,24 +80,20 @@ def fit(
             large. Neither checkpoints nor the result have such.
         MemoryError: if memory does not suffice for the batches.
         OSError: if a checkpoint cannot be written.
-        ValueError: if there are checkpoints, and all are damaged; or if memory does not suffice for
-            the model.
+        ValueError: if there are checkpoints, and all are damaged.
         Stopped: if the process was told to stop, after a checkpoint.
     """
     settings, per_epoch = config.train, batches.batches_per_epoch
     steps = settings.epochs * per_epoch
-    make_state = partial(
-        init_state,
-        objective,
-        optimizer,
-        config.seed,
-        keep_ema=settings.ema_decay > 0,
-        keep_best=measure is not None,
-        start=start,
-    )
     with doing(console, "making the model"):
-        check_memory(make_state)
-        state = make_state()
+        state = init_state(
+            objective,
+            optimizer,
+            config.seed,
+            keep_ema=settings.ema_decay > 0,
+            keep_best=measure is not None,
+            start=start,
+        )
     state = jax.device_put(state, placement.replicated)
     best: dict[str, Any] = {}
     epoch_began = clock.seconds()

@@ -157,7 +157,13 @@ def _train(
     objective = Classification(model, config.train.label_smoothing, config.train.adversarial)
     steps = config.train.epochs * batches.batches_per_epoch
     optimizer = make_optimizer(config.optimizer, steps)
-    check_state(objective, optimizer, start)
+    check_state(
+        objective,
+        optimizer,
+        keep_ema=config.train.ema_decay > 0,
+        keep_best=validation is not None,
+        start=start,
+    )
     with doing(console, "checking the texts"):
         warnings = before_training(config, corpus, examples, validation, tokenizer, ids, steps)
     print_warnings(console, warnings)

@@ -145,7 +145,13 @@ def _pretrain(
             start = vectors_from_counts(config, to_read, vocabulary_size)
     steps = config.train.epochs * batches.batches_per_epoch
     optimizer = make_optimizer(config.optimizer, steps)
-    check_state(objective, optimizer, start)
+    check_state(
+        objective,
+        optimizer,
+        keep_ema=config.train.ema_decay > 0,
+        keep_best=len(validation) > 0,
+        start=start,
+    )
     warnings = [
         *checks.check_words(tokenizer, {"validation": validation}),
         *checks.check_schedule(config.optimizer.warmup_steps, steps),

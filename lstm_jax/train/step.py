@@ -10,6 +10,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lstm_jax.classifier import TextClassifier
+from lstm_jax.memory import check_memory
 from lstm_jax.shapes import Logits, Params
 from lstm_jax.text import Batch
 from lstm_jax.train.objective import Objective, Totals, zero_totals
@@ -72,15 +73,24 @@ def init_state(
 
 
 def check_state(
-    objective: Objective, optimizer: optax.GradientTransformation, start: Params | None = None
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    *,
+    keep_ema: bool,
+    keep_best: bool,
+    start: Params | None = None,
 ) -> None:
     """Finds out, without computing anything, whether there can be such a state.
 
+    Args:
+        objective, optimizer, keep_ema, keep_best, start: as for `init_state`.
+
     Raises:
-        ValueError: as `init_state`, or whatever is wrong with the model.
+        ValueError: as `init_state`, or whatever is wrong with the model; or if memory does not
+            suffice for it.
     """
-    options = {"keep_ema": False, "keep_best": False, "start": start}
-    jax.eval_shape(lambda: init_state(objective, optimizer, 0, **options))
+    options = {"keep_ema": keep_ema, "keep_best": keep_best, "start": start}
+    check_memory(lambda: init_state(objective, optimizer, 0, **options))
 
 
 def _replaced(params: Params, start: Params) -> Params:
