@@ -75,7 +75,7 @@ split = {"mesh": mesh, "in_specs": (P(), P("batch"), P("batch"))}
 for name, run, weights, given in cases:
     print(name)
     loss = lambda weights, given, lengths: squares(run(weights, given, lengths))
-    expected = jax.jit(run)(weights, given, lengths), jax.jit(jax.grad(loss))(weights, given, lengths)
+    expected = [jax.jit(each)(weights, given, lengths) for each in (run, jax.grad(loss))]
     spread = jax.shard_map(run, out_specs=P("batch"), **split)
     close(jax.jit(spread)(weights, given, lengths), expected[0])
     # The gradient inside is that of all devices' sequences, and outside too.
