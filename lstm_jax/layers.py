@@ -4,6 +4,7 @@ Each takes `lengths` and treats steps past a length as absent.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -18,6 +19,7 @@ from lstm_jax.lstm import Bidirectional, bidirectional_lstm, gates_of_outputs, l
 from lstm_jax.recurrence import as_lengths, scan_cell
 from lstm_jax.settings import known, one_of
 from lstm_jax.shapes import Embeddings, Encodings, Features, Inputs, Lengths, Outputs, Tokens
+from lstm_jax.sharding import run_by_sequence
 from lstm_jax.text.phrases import Phrases
 from lstm_jax.variants import VARIANTS, Cell, VariantParams
 
@@ -132,17 +134,22 @@ class TokenEmbedding(nn.Module):
             return jax.random.uniform(key, shape, jnp.float32, -self.scale, self.scale)
 
         table = self.param("table", uniform, (self.vocabulary_size, self.features))
-        embeddings = jnp.take(table, tokens, axis=0, mode="clip")
+        embeddings = run_by_sequence(partial(_rows, mode="clip"), tokens, table)
         embeddings = Dropout(self.token_dropout, (-1,))(embeddings, train=train)
         if self.phrases is not None:
             for length, numbers in enumerate(self.phrases.numbers(tokens, jnp), 2):
                 count = len(self.phrases.codes[length - 2])
                 vectors = self.param(f"phrases_of_{length}", uniform, (count, self.features))
                 # Beyond the last number there are zeros: no phrase, no vector.
-                added = jnp.take(vectors, numbers, axis=0, mode="fill", fill_value=0)
+                added = run_by_sequence(partial(_rows, mode="fill"), numbers, vectors)
                 embeddings += Dropout(self.phrase_dropout, (-1,))(added, train=train)
         shared = (1,) if self.variational else ()
         return Dropout(self.feature_dropout, shared)(embeddings, train=train)
+
+
+def _rows(ids: Array, table: Array, *, mode: str) -> Array:
+    """The row of a table for each id; ids beyond the last give the last ("clip") or zeros."""
+    return jnp.take(table, ids, axis=0, mode=mode, fill_value=0 if mode == "fill" else None)
 
 
 class LSTMLayer(nn.Module):
