@@ -119,7 +119,9 @@ def run(
         pass
     os.close(slave)  # not before: without a process that has it open, the terminal goes
     os.close(master)
-    text = TERMINAL.sub("", output.decode(errors="replace")).replace("^C", "")
+    # What is erased was a line of its own: the last one says what was done then.
+    lines = output.decode(errors="replace").replace("\x1b[2K", "\n")
+    text = TERMINAL.sub("", lines).replace("^C", "")
     moment, seconds = (told - began, ended - told) if told else (ended - began, 0.0)
     return Trial(moment, seconds, process.returncode, text, told is None)
 
