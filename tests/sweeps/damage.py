@@ -8,7 +8,6 @@ that the command line would end with status 2. What else happens is counted and 
 """
 
 import contextlib
-import io
 import os
 import shutil
 import sys
@@ -122,9 +121,11 @@ def standard_error() -> Iterator[Path]:
         kept = os.dup(2)
         os.dup2(file.fileno(), 2)
         try:
-            with contextlib.redirect_stderr(io.TextIOWrapper(os.fdopen(os.dup(2), "wb"))) as text:
+            with (
+                os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8") as text,
+                contextlib.redirect_stderr(text),
+            ):
                 yield Path(file.name)
-                text.flush()
         finally:
             os.dup2(kept, 2)
             os.close(kept)
