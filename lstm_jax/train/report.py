@@ -1,7 +1,9 @@
 """What a run keeps of how it went: metrics.jsonl, TensorBoard events, a picture, a table."""
 
 import contextlib
+import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +12,7 @@ import jax
 from pydantic import TypeAdapter, ValidationError
 
 from lstm_jax.console import Sheet
+from lstm_jax.files import write_bytes, write_text
 from lstm_jax.shapes import Params
 
 _RECORD = TypeAdapter(dict[str, int | float | None])  # a line of metrics.jsonl
@@ -38,10 +41,7 @@ class Report:
             for record in read_metrics(self._path)
             if record["step"] < step + ("epoch" not in record)
         ]
-        lines = [json.dumps(record) + "\n" for record in self._records]
-        partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(lines), encoding="utf-8")
-        partial.replace(self._path)
+        write_text(self._path, "".join(json.dumps(record) + "\n" for record in self._records))
         self._file = self._path.open("a", encoding="utf-8")
         self._events = SummaryWriter(str(folder), purge_step=step, write_to_disk=True)
 
@@ -54,8 +54,13 @@ class Report:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        self._events.close()
+        for close in (self._file.close, self._events.close):
+            try:
+                with _naming(self._path):
+                    close()
+            except OSError:
+                if error is None:  # or what has ended the run says more
+                    raise
 
     def training(self, step: int, loss: float, norm: float) -> None:
         """A line on one batch: its loss in nats and gradient norm before clipping."""
@@ -67,15 +72,26 @@ class Report:
 
     def flush(self) -> None:
         """Has what was written so far reach the files."""
-        self._events.flush()
+        with _naming(self._path):
+            self._events.flush()
 
     def _write(self, record: dict[str, Any]) -> None:
         self._records.append(record)
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        with _naming(self._path):
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
         for name, value in record.items():
             if name != "step":
                 self._events.add_scalar(name, value, record["step"])
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Names a file in an error, since the system does not where a file is open already."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -94,7 +110,7 @@ def draw_curves(metrics: Path, picture: Path) -> None:
 
     Args:
         metrics: the run's metrics.jsonl.
-        picture: where the picture goes.
+        picture: where the picture goes, whole or not at all.
     """
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
@@ -121,7 +137,9 @@ def draw_curves(metrics: Path, picture: Path) -> None:
             axes.legend()
     loss_axes.set_ylabel("cross-entropy (nats)")
     accuracy_axes.set_ylabel("accuracy")
-    figure.savefig(picture, dpi=120)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=120, format="png")
+    write_bytes(picture, drawn.getvalue())
 
 
 def parameter_table(params: Params) -> Sheet:
