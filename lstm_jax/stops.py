@@ -2,8 +2,8 @@
 
 A program calls `watch` before its slow imports. From then on it leaves at once when nothing would
 be lost, at any moment: with one line on standard error and the status 128 + the signal's number.
-Where something would be lost (`held`, `Unsaved`) it leaves as soon as that is saved. A second
-signal does not wait for that.
+Where something would be lost (`held`, `Unsaved`) it leaves as soon as that is saved. It does not
+wait longer for work to be saved than the work took. A second signal does not wait at all.
 
 It leaves by `os._exit`: the threads of XLA, Orbax and Grain still run then, and an interpreter that
 takes itself apart under them crashes now and then. Python runs signal handlers in the main thread,
@@ -14,6 +14,7 @@ This module imports no other of ours, and nothing slow.
 """
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -33,6 +34,8 @@ _SIGNALS = tuple(
 _SAME = 0.5
 # For the main thread to leave by itself, before the watching thread does it.
 _PATIENCE = 1.0
+# For work to be saved, however little it is.
+_SAVING = 2.5
 # After this long, a person is told what is waited for.
 _QUIET = 2.0
 # For cleaning up at the end.
@@ -121,11 +124,14 @@ def held() -> Iterator[None]:
 class Unsaved:
     """Work of hours that is saved now and then: a stop waits for the next time.
 
-    The work asks `asked()` often, saves itself if so, and says `saved()`.
+    The work asks `asked()` often, saves itself if so, and says `saved()`. A stop waits at most as
+    long as the unsaved work took: a step of a second is not worth the minute in which the next one
+    compiles.
     """
 
     def __init__(self) -> None:
         """Nothing is unsaved at first."""
+        self.since = 0.0  # when the oldest unsaved work began
 
     def __enter__(self) -> Self:
         return self
@@ -142,6 +148,7 @@ class Unsaved:
     def begun(self) -> None:
         """From here on there is something to save."""
         if self not in _process.holds:
+            self.since = time.monotonic()
             _process.holds.append(self)
 
     def saved(self) -> None:
@@ -215,6 +222,8 @@ def _wait(wakes: socket.socket) -> None:
             continue
         if _process.holds:
             free = None
+            if now - first > _worth(_process.holds.copy(), first):
+                leave(_process.asked)
             if now - first > _QUIET and not told:
                 told = True
                 _say("stopping once this step is saved; again to stop at once")
@@ -222,6 +231,12 @@ def _wait(wakes: socket.socket) -> None:
             free = now
         elif now - free > _PATIENCE:
             leave(_process.asked)
+
+
+def _worth(holds: list[object], asked: float) -> float:
+    """How many seconds to wait for what is held, if the signal came at the time `asked`."""
+    ages = [asked - hold.since if isinstance(hold, Unsaved) else math.inf for hold in holds]
+    return max([_SAVING, *ages])
 
 
 def _leave_block() -> None:

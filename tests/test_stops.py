@@ -113,6 +113,18 @@ except Stopped as stopped:
     assert told(code, signal.SIGINT)[:3] == (130, "saved\n", "interrupted\n")
 
 
+def test_a_stop_waits_no_longer_for_unsaved_work_than_it_took():
+    code = """
+with Unsaved() as unsaved:
+    unsaved.begun()
+    ready()
+    time.sleep(60)  # the next width compiles
+"""
+    status, _, errors, seconds = told(code, signal.SIGINT)
+    assert (status, errors.splitlines()[-1]) == (130, "interrupted")
+    assert seconds < 30  # 2.5, were the machine idle
+
+
 def test_a_second_signal_does_not_wait():
     code = "with held():\n    ready()\n    time.sleep(100)\n"
     status, _, errors, seconds = told(code, signal.SIGINT, signal.SIGINT)
