@@ -28,10 +28,10 @@ from sklearn.linear_model import LogisticRegression
 
 import lstm_jax
 from benchmarks.harness import write_record
-from lstm_jax.cli import run_command
-from lstm_jax.linear import WORDS, Linear, fit_linear
-from lstm_jax.teacher import blend
-from lstm_jax.text import load_corpus, split_validation
+from lstm_jax.cli.program import run_command
+from lstm_jax.data import load_corpus, split_validation
+from lstm_jax.recipes.distill import Ensemble
+from lstm_jax.recipes.linear import WORDS, LinearModel, fit_linear
 from lstm_jax.train.metrics import compute_metrics
 
 PENALTIES = (0.1, 1.0, 10.0)  # scikit-learn's C: larger is weaker
@@ -39,7 +39,7 @@ PENALTIES = (0.1, 1.0, 10.0)  # scikit-learn's C: larger is weaker
 
 def fit_tf_idf(
     texts: Sequence[str], labels: NDArray[np.integer], classes: int, *, penalty: float
-) -> Linear:
+) -> LinearModel:
     """Words and bigrams, weighted by how rare they are, into a logistic regression."""
     vectorizer = TfidfVectorizer(
         ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=WORDS
@@ -62,7 +62,7 @@ class Benchmark:
     data: str = "imdb"
     """As for `experiments.imdb`; two classes."""
     run: Path | None = None
-    """The folder of a trained run, to be blended with the second model."""
+    """The folder of a trained run, to form an ensemble with the second model."""
 
 
 def main() -> None:
@@ -97,10 +97,11 @@ def main() -> None:
     if benchmark.run is not None:
         began = time.monotonic()
         run = lstm_jax.load(benchmark.run)
-        weights, judge = blend([run], corpus, run.config.validation_part, penalty=penalty)
-        of_run, of_linear = map(float, weights)
-        name = f"the second and {run.config.name}, blended"
-        add(name, judge(corpus.test.texts), began, weight_of_run=of_run, weight_of_linear=of_linear)
+        part_of_run = run.config.validation_part
+        ensemble = Ensemble([benchmark.run], corpus, part_of_run, penalty=penalty)
+        weights = dict(zip(("weight_of_run", "weight_of_linear"), ensemble.weights, strict=True))
+        name = f"ensemble of the second and {run.config.name}"
+        add(name, ensemble.logits(corpus.test.texts), began, **weights)
     console.print(table)
     write_record("baselines", {"data": corpus.name, "models": results}, console)
 

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.imdb import ARTICLE
-from lstm_jax.text import WordTokenizer, load_corpus
+from experiments.imdb.article import CONFIG as ARTICLE
+from lstm_jax.data import load_corpus
+from lstm_jax.text import WordTokenizer
 from lstm_jax.train.config import Config
 
-# The article's model, told how long each text is instead of reading the zeros in front of it.
+# The article's model with the length of each text, instead of zeros in front that it reads.
 # Cut at the back, because Keras's TextVectorization can do nothing else.
 WITH_LENGTHS: Config = replace(
     ARTICLE,

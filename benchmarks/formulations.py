@@ -29,7 +29,7 @@ from benchmarks.cases import CASES, Problem
 from benchmarks.harness import write_record
 from benchmarks.peers.flax import optimized_lstm_cell
 from lstm_jax import LSTMParams, lstm
-from lstm_jax.cli import run_command
+from lstm_jax.cli.program import run_command
 
 Step = Callable[[LSTMParams, Array, Array], Array]  # params, x or its projection, h to z
 
@@ -77,7 +77,7 @@ def recurrence(step: Step, hoisted: bool, params: LSTMParams, inputs: Array) -> 
     return jnp.swapaxes(jax.lax.scan(advance, (zeros, zeros), sequence)[1], 0, 1)
 
 
-WAYS: dict[str, Callable[[LSTMParams, Array], Array]] = {
+WAYS: dict[str, Callable[[LSTMParams, Array], Any]] = {
     **{name: partial(recurrence, step, True) for name, step in HOISTED.items()},
     **{name: partial(recurrence, step, False) for name, step in IN_STEP.items()},
     "kernels/xla.py": lambda params, inputs: lstm(params, inputs, implementation="xla")[0],

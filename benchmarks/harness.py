@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from lstm_jax.cli import command_line
+from lstm_jax.cli.program import command_line
 from lstm_jax.files import write_json
 from lstm_jax.machine import provenance
 

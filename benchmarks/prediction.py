@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks.data import Data, prepare
 from benchmarks.harness import Job, Peer, measure, write_record
-from lstm_jax.cli import run_command
+from lstm_jax.cli.program import run_command
 
 OURS, BY_LENGTH = "lstm_jax", "PyTorch, sorted by length"
 PEERS = {

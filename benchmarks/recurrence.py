@@ -20,11 +20,11 @@ from tyro.conf import Positional
 
 from benchmarks.cases import CASES
 from benchmarks.harness import Job, Peer, measure, write_record
-from lstm_jax.cli import run_command
+from lstm_jax.cli.program import run_command
 from lstm_jax.machine import MALLOC_SETTINGS
 
 OURS = "lstm_jax"
-# What `lstm_jax.keep_memory()` asks of glibc, for a library that does not ask itself.
+# What `lstm_jax.tune_malloc()` asks of glibc, for a library that does not ask itself.
 KEEP = {name: str(value) for name, _, value in MALLOC_SETTINGS}
 PEERS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     OURS: ("lstm_jax", {}, {}),

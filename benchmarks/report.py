@@ -1,4 +1,4 @@
-"""Writes the records' figures into README.md and docs/speed.md: `python -m benchmarks.report`.
+"""Writes the records' figures into README.md and speed.md: `python -m benchmarks.report`.
 
 Each table stands between `<!-- name -->` and `<!-- end -->`; a test compares it with the records.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.harness import RESULTS
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "speed.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "explanation" / "speed.md")
 PLACE = re.compile(r"<!-- (\w+) -->\n.*?<!-- end -->", re.S)
 
 

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks.cases import Case
 from benchmarks.harness import Job, Peer, measure, write_record
-from lstm_jax.cli import run_command
+from lstm_jax.cli.program import run_command
 
 OURS, CHUNKS, TORCH = "lstm_jax", "lstm_jax, chunks of 100", "PyTorch"
 PEERS = {OURS: "lstm_jax", CHUNKS: "lstm_jax", TORCH: "torch"}
@@ -39,7 +39,7 @@ class Benchmark:
 
     rounds: int = 5
     """How often each has its turn."""
-    picture: Path = Path("docs/scaling.png")
+    picture: Path = Path("docs/pictures/scaling.png")
     """Where the picture goes."""
 
 

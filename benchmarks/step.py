@@ -23,14 +23,17 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import write_record
-from experiments.presets import ADVERSARIAL, ARTICLE, BILSTM, FINETUNED, PRETRAINED
+from experiments.imdb.command import PRESETS
 from lstm_jax import Bidirectional, bidirectional_lstm, init_lstm, lstm
-from lstm_jax.classifier import ModelConfig, TextClassifier, lstm_stack
-from lstm_jax.cli import run_command
-from lstm_jax.text import Phrases, WordTokenizer, encode_once, load_corpus
-from lstm_jax.train.batching import batches_to_train
+from lstm_jax.cli.program import run_command
+from lstm_jax.data import Dataset, load_corpus, training_batches
+from lstm_jax.models.classifier import TextClassifier
+from lstm_jax.models.config import ModelConfig
+from lstm_jax.models.encoder import lstm_stack
+from lstm_jax.text import NGrams, WordTokenizer, encode_once
+from lstm_jax.train.batching import training_batching
 from lstm_jax.train.config import Config
-from lstm_jax.train.objective import Classification
+from lstm_jax.train.losses import Adversarial, Classification, Loss
 from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.step import init_state, train_step
 
@@ -51,7 +54,7 @@ def main() -> None:
     corpus = load_corpus(benchmark.data)
     table = Table("", "ms a step", "waiting for data", "the LSTM alone", "share of the LSTM")
     results: dict[str, Any] = {}
-    for config in (ARTICLE, BILSTM, ADVERSARIAL, FINETUNED, PRETRAINED):
+    for config in (preset.config for preset in PRESETS.values()):
         tokenizer = WordTokenizer.train(
             corpus.train.texts,
             preset=config.text.tokenizer,
@@ -70,25 +73,27 @@ def main() -> None:
 
 def measure(config: Config, ids: list[np.ndarray], labels: np.ndarray, count: int) -> dict:
     """Median seconds of a step, of waiting for its batch, and of its LSTM, each time it runs."""
-    batches = batches_to_train(config, ids, labels)
+    batches = training_batches(Dataset(ids, labels), training_batching(config), seed=config.seed)
     size, train = config.text.vocabulary_size, config.train
-    phrases = Phrases.find(ids, size, config.text.phrases) if config.text.phrases else None
-    model = TextClassifier(config.model, size, phrases=phrases)
-    objective = Classification(model, train.label_smoothing, train.adversarial)
+    ngrams = NGrams.find(ids, size, config.text.ngrams) if config.text.ngrams else None
+    model = TextClassifier(config.model, size, ngrams=ngrams)
+    loss: Loss = Classification(model, train.label_smoothing)
+    if train.adversarial > 0:
+        loss = Adversarial(loss, train.adversarial)
     optimizer = make_optimizer(config.optimizer, batches.batches_per_epoch)
-    state = init_state(objective, optimizer, 0, keep_ema=train.ema_decay > 0, keep_best=False)
+    state = init_state(loss, optimizer, 0, keep_ema=train.ema_decay > 0, keep_best=False)
     alone = lstm_alone(config.model)
-    of_shape = {batches.source[n].tokens.shape: n for n in range(batches.batches_per_epoch)}
+    of_shape = {batches.batches[n].tokens.shape: n for n in range(batches.batches_per_epoch)}
     for number in of_shape.values():
-        batch = batches.source[number]
-        state, _ = train_step(objective, optimizer, train.ema_decay, state, batch)
+        batch = batches.batches[number]
+        state, _ = train_step(loss, optimizer, train.ema_decay, state, batch)
         jax.block_until_ready(alone(batch.tokens.shape, batch.lengths))
     times = []
     for _ in range(count):
         began = time.perf_counter()
         batch = jax.device_put(next(batches))
         ready = time.perf_counter()
-        state, _ = train_step(objective, optimizer, train.ema_decay, state, batch)
+        state, _ = train_step(loss, optimizer, train.ema_decay, state, batch)
         jax.block_until_ready(state)
         done = time.perf_counter()
         for _ in range(2 if train.adversarial > 0 else 1):

@@ -55,7 +55,7 @@ class Worker:
         outcome = self._run()
         first = time.perf_counter() - start
         if results is not None:
-            np.savez(results, **outcome)
+            np.savez(results, allow_pickle=False, **outcome)
         del outcome
         _reset_peak()  # compilation takes memory too
         self._run()

@@ -6,7 +6,7 @@ The archive numbers the reviews of a film in a row, so the training reviews from
 are of films that the others do not speak of. "The preset" is `bilstm` with `--train.adversarial 0.3
 --model.precision auto`; each variant has one piece of it changed, and is trained on the others (a
 part of them for validation) and measured on these 5,000. The test reviews are not read.
-docs/imdb.md says what came of it.
+docs/explanation/accuracy.md says what came of it.
 """
 
 from lstm_jax.stops import watch
@@ -26,17 +26,20 @@ import numpy as np
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from experiments.presets import BILSTM, FINETUNED
+from experiments.imdb.bilstm import CONFIG as BILSTM
+from experiments.imdb.finetuned import CONFIG as FINETUNED
 from lstm_jax.checked import Seed, checked
-from lstm_jax.cli import command_line, run_command
-from lstm_jax.command_line import call
+from lstm_jax.cli.parsing import call
+from lstm_jax.cli.program import command_line, run_command
 from lstm_jax.console import Sheet, doing, say
+from lstm_jax.data import Corpus, Examples
+from lstm_jax.data.imdb import CLASS_NAMES, ordered_splits
 from lstm_jax.files import write_json
 from lstm_jax.machine import provenance
-from lstm_jax.text import Corpus, Examples
-from lstm_jax.text.imdb import CLASS_NAMES, ordered_splits
+from lstm_jax.recipes.supervised import supervised
 from lstm_jax.train.config import Config
-from lstm_jax.train.loop import train
+from lstm_jax.train.open_run import Request
+from lstm_jax.train.result import Result
 
 FIRST_HELD_OUT = 10_000  # of 12,500 a class
 
@@ -56,11 +59,11 @@ BASE = replace(
 VARIANTS = (
     BASE,
     changed("the last states in place of max and mean pooling", model={"pooling": "last"}),
-    changed("words not moved (no adversarial training)", train={"adversarial": 0.0}),
-    changed("no vectors for phrases", text={"phrases": ()}, model={"phrase_dropout": 0.0}),
+    changed("no adversarial training", train={"adversarial": 0.0}),
+    changed("no vectors for n-grams", text={"ngrams": ()}, model={"ngram_dropout": 0.0}),
     changed("no moving average of the weights", train={"ema_decay": 0.0}),
     changed("embedding dropout 0.2, not 0.5", model={"embedding_dropout": 0.2}),
-    changed("word vectors start from counts, window 8", text={"window": 8}),
+    changed("embeddings start from co-occurrence, window 8", text={"cooccurrence_window": 8}),
 )
 
 
@@ -83,24 +86,21 @@ def held_out_films(archive: Path) -> Corpus:
     reviews = ordered_splits(archive, unlabelled=False)["train"]
     labels = np.array([review.folder == "pos" for review in reviews], np.int32)
     numbers = [int(re.findall(r"(\d+)_\d+\.txt$", review.name)[0]) for review in reviews]
-    apart = np.array(numbers) >= FIRST_HELD_OUT
+    held = np.array(numbers) >= FIRST_HELD_OUT
     every = Examples([review.text for review in reviews], labels)
-    kept, held_out = (every.take(np.flatnonzero(rows)) for rows in (~apart, apart))
+    kept, held_out = (every.take(np.flatnonzero(rows)) for rows in (~held, held))
     return Corpus("imdb, held-out films", kept, held_out, CLASS_NAMES)
 
 
 def run_seeds(
     config: Config, seeds: tuple[int, ...], corpus: Corpus, path: Path, command: str
-) -> list[dict[str, Any]]:
+) -> list[Result]:
     """The results of a run for each seed, in the folder PATH-seedSEED; finished ones are kept."""
     return [
-        train(
+        supervised(
             replace(config, seed=seed),
             corpus,
-            path.with_name(f"{path.name}-seed{seed}"),
-            command=command,
-            resume=True,
-            console=Console(quiet=True),
+            Request(path.with_name(f"{path.name}-seed{seed}"), command, True, Console(quiet=True)),
         )
         for seed in seeds
     ]
@@ -122,9 +122,15 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
     results: dict[str, dict[str, Any]] = {}
     for number, config in enumerate(VARIANTS):
         found = run_seeds(config, study.seeds, corpus, study.runs / str(number), command)
-        names = ("test_accuracy", "test_loss", "minutes")
-        results[config.name] = {name: [round(one[name], 4) for one in found] for name in names}
-        accuracy, loss, minutes = (statistics.mean(results[config.name][name]) for name in names)
+        columns = {
+            "test_accuracy": [each.test["accuracy"] for each in found],
+            "test_loss": [each.test["loss"] for each in found],
+            "minutes": [each.minutes for each in found],
+        }
+        results[config.name] = {
+            name: [round(value or 0.0, 4) for value in values] for name, values in columns.items()
+        }
+        accuracy, loss, minutes = (statistics.mean(results[config.name][name]) for name in columns)
         rows.append((config.name, f"{accuracy:.2%}", f"{loss:.3f}", f"{minutes:.1f}"))
         say(console, f"{config.name} {json.dumps(results[config.name])}")
         if study.record:

@@ -5,7 +5,7 @@
 Reviews of the built-in corpus in five classes, of which the outermost are eight times as rare as
 the middle one, are written to two CSV files and read back as a user's own. The preset `bilstm`
 learns from one and is measured on the other: as it is, with class weights, with label smoothing.
-docs/classes.md says what came of it.
+docs/how-to/many-classes.md says what came of it.
 """
 
 from lstm_jax.stops import watch
@@ -25,16 +25,16 @@ from rich.console import Console
 from tyro.conf import arg
 
 from experiments.ablation import run_seeds
-from experiments.presets import BILSTM
+from experiments.imdb.bilstm import CONFIG as BILSTM
 from lstm_jax.checked import Seed, checked
-from lstm_jax.cli import command_line, run_command
-from lstm_jax.command_line import call
+from lstm_jax.cli.parsing import call
+from lstm_jax.cli.program import command_line, run_command
 from lstm_jax.console import Sheet, doing, say
+from lstm_jax.data import Examples, load_corpus
 from lstm_jax.files import write_json
 from lstm_jax.machine import provenance
-from lstm_jax.text import Examples, load_corpus
 
-SHARES = (1 / 8, 1 / 2, 1, 1 / 2, 1 / 8)  # of each class that are kept
+FRACTIONS = (1 / 8, 1 / 2, 1, 1 / 2, 1 / 8)  # of each class that are kept
 # 7,200 texts are a third of the IMDB reviews: they are read more often than the preset would.
 BASE = replace(BILSTM, train=replace(BILSTM.train, epochs=10))
 
@@ -82,9 +82,9 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
         config = replace(BASE, name=name, train=replace(BASE.train, **settings))
         found = run_seeds(config, study.seeds, corpus, study.runs / str(number), command)
         variants[name] = {
-            **{part: [round(run[f"test_{part}"], 4) for run in found] for part in RECORDED},
-            "confusion": np.sum([run["test_confusion"] for run in found], axis=0).tolist(),
-            "minutes": [round(run["minutes"], 2) for run in found],
+            **{part: [round(run.test[part] or 0.0, 4) for run in found] for part in RECORDED},
+            "confusion": np.sum([run.outcome.confusion for run in found], axis=0).tolist(),
+            "minutes": [round(run.minutes, 2) for run in found],
         }
         names = ("accuracy", "macro_f1", "calibration_error", "minutes")
         accuracy, f1, error, minutes = (np.mean(variants[name][part]) for part in names)
@@ -100,8 +100,8 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
 
 def some(examples: Examples) -> Examples:
     """The first ones of each class, as many as its share."""
-    rows = [np.flatnonzero(examples.labels == label) for label in range(len(SHARES))]
-    kept = [of[: round(len(of) * share)] for of, share in zip(rows, SHARES, strict=True)]
+    rows = [np.flatnonzero(examples.labels == label) for label in range(len(FRACTIONS))]
+    kept = [of[: round(len(of) * share)] for of, share in zip(rows, FRACTIONS, strict=True)]
     return examples.take(np.sort(np.concatenate(kept)))
 
 

@@ -5,7 +5,8 @@
 The article's model is trained in several variants on 90 % of the training reviews. Of each run is
 kept: accuracy on the other 10 % after each epoch; the relapse, which is how far the training loss,
 a mean over 1,600 reviews, rose above the lowest such mean before; and how far the largest gradient
-norm lies above the median one. docs/article.md says what came of it. The test reviews are not read.
+norm lies above the median one. docs/explanation/article-recipe.md says what came of it. The test
+reviews are not read.
 """
 
 from lstm_jax.stops import watch
@@ -26,19 +27,21 @@ import jax
 from rich.console import Console
 from tyro.conf import arg
 
-from experiments.presets import ARTICLE
-from lstm_jax import LSTMParams, init_lstm, layers
+from experiments.imdb.article import CONFIG as ARTICLE
+from lstm_jax import LSTMParams, init_lstm
 from lstm_jax.checked import Seed, checked
-from lstm_jax.cli import command_line, run_command
-from lstm_jax.command_line import call
+from lstm_jax.cli.parsing import call
+from lstm_jax.cli.program import command_line, run_command
 from lstm_jax.console import Sheet, doing, say
+from lstm_jax.data import load_corpus
 from lstm_jax.files import write_json
 from lstm_jax.machine import environment
-from lstm_jax.text import load_corpus
+from lstm_jax.nn import layer as layers
+from lstm_jax.recipes.supervised import supervised
 from lstm_jax.train.config import Config
-from lstm_jax.train.folder import RunFolder
-from lstm_jax.train.loop import train
+from lstm_jax.train.open_run import Request
 from lstm_jax.train.report import read_metrics
+from lstm_jax.train.run_folder import RunFolder
 
 WINDOW = 1_600  # reviews; a multiple of both batch sizes
 
@@ -124,13 +127,15 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
         for seed in study.seeds:
             folder = study.runs / f"{list(VARIANTS).index(name)}-seed{seed}"
             with initial_weights(init):
-                train(
+                supervised(
                     replace(config, name=name, seed=seed),
                     corpus,
-                    folder,
-                    command=command_line("experiments.stability"),
-                    resume=True,
-                    console=Console(quiet=True),
+                    Request(
+                        folder,
+                        command_line("experiments.stability"),
+                        resume=True,
+                        console=Console(quiet=True),
+                    ),
                 )
             found = {"seed": seed, **measure(folder, config.train.batch_size)}
             results.setdefault(name, []).append(found)

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
         Bidirectional,
         bidirectional_lstm,
         choose_implementation,
-        gates_of_outputs,
         lstm,
+        recompute_gates,
     )
-    from lstm_jax.machine import keep_memory
+    from lstm_jax.machine import tune_malloc
+    from lstm_jax.predictor import Predictor, load
     from lstm_jax.recurrence import scan_cell
-    from lstm_jax.run import Run, load
     from lstm_jax.variants import Variant
 
 __all__ = [
@@ -37,19 +37,19 @@ __all__ = [
     "LSTMGates",
     "LSTMParams",
     "LSTMState",
-    "Run",
+    "Predictor",
     "Variant",
     "bidirectional_lstm",
     "choose_implementation",
-    "gates_of_outputs",
     "implementations",
     "init_lstm",
-    "keep_memory",
     "load",
     "lstm",
     "lstm_cell",
     "lstm_gates",
+    "recompute_gates",
     "scan_cell",
+    "tune_malloc",
     "zero_state",
 ]
 
@@ -57,10 +57,10 @@ __all__ = [
 _MODULES = {
     "cell": "LSTMGates LSTMParams LSTMState init_lstm lstm_cell lstm_gates zero_state",
     "kernels": "implementations",
-    "lstm": "Bidirectional bidirectional_lstm choose_implementation gates_of_outputs lstm",
-    "machine": "keep_memory",
+    "lstm": "Bidirectional bidirectional_lstm choose_implementation recompute_gates lstm",
+    "machine": "tune_malloc",
     "recurrence": "scan_cell",
-    "run": "Run load",
+    "predictor": "Predictor load",
     "variants": "Variant",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}

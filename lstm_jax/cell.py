@@ -19,6 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from lstm_jax.orthogonal import orthogonal
 from lstm_jax.shapes import Bias, InputKernel, RecurrentKernel, StepInputs, StepState
@@ -117,16 +118,16 @@ def zero_state(
     return LSTMState(hidden=zeros, cell=zeros)
 
 
-def lstm_gates(params: LSTMParams, state: LSTMState, inputs: StepInputs) -> LSTMGates:
-    """The four gates of one step.
+def lstm_gates(params: LSTMParams, state: LSTMState, inputs: Float[Array, "*B D"]) -> LSTMGates:
+    """The four gates of one step, or of many at once.
 
     Args:
         params: weights of the direction.
-        state: hidden and cell state [B, H] before the step; only the hidden state is read.
-        inputs: x_t [B, D].
+        state: hidden and cell state [..., H] before the step; only the hidden state is read.
+        inputs: x_t [..., D].
 
     Returns:
-        `LSTMGates`, each [B, H].
+        `LSTMGates`, each [..., H].
 
     Source: the module's docstring, first four equations.
     """

@@ -172,7 +172,7 @@ def bidirectional_lstm(
 
     Returns:
         `Bidirectional` outputs, each [B, T, H], both at the steps' own positions and not merged
-        (see `lstm_jax.layers.MERGES`), and `Bidirectional` final states: the forward
+        (see `lstm_jax.nn.layer.MERGES`), and `Bidirectional` final states: the forward
         one after each sequence's last valid step, the backward one after its first.
 
     Raises:
@@ -187,7 +187,7 @@ def bidirectional_lstm(
     return Bidirectional(forward[0], backward[0]), Bidirectional(forward[1], backward[1])
 
 
-def gates_of_outputs(
+def recompute_gates(
     params: LSTMParams,
     inputs: Inputs,
     outputs: Outputs,
@@ -203,7 +203,7 @@ def gates_of_outputs(
         >>> params = init_lstm(jax.random.key(0), features=3, hidden_size=4)
         >>> inputs = jnp.ones((2, 5, 3))
         >>> outputs, _ = lstm(params, inputs)
-        >>> gates_of_outputs(params, inputs, outputs).forget.shape
+        >>> recompute_gates(params, inputs, outputs).forget.shape
         (2, 5, 4)
 
     Args:

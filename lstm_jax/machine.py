@@ -125,7 +125,7 @@ def peak_memory() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit >> 20
 
 
-# What `keep_memory` asks of glibc: each setting's name in a process's environment, its number in
+# What `tune_malloc` asks of glibc: each setting's name in a process's environment, its number in
 # malloc.h, and its value.
 MALLOC_SETTINGS = (
     # One arena: those that threads get of their own give back what is free, whatever is asked.
@@ -136,7 +136,7 @@ MALLOC_SETTINGS = (
 )
 
 
-def keep_memory() -> bool:
+def tune_malloc() -> bool:
     """Has the C library keep the memory that it frees, for this process to use again.
 
     On a CPU XLA allocates the arrays of a step anew at every step, and by default memory of that

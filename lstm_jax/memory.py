@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 # What makes the largest array of a model smaller, if it is one of the embedding, and if it is not.
-_EMBEDDING = "model.embedding_size, text.vocabulary_size or text.phrases"
+_EMBEDDING = "model.embedding_size, text.vocabulary_size or text.ngrams"
 _OTHERS = "model.hidden_size or model.embedding_size"
 
 

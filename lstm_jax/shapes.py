@@ -28,9 +28,9 @@ Outputs: TypeAlias = Float[Array, "B T H"]
 Lengths: TypeAlias = Integer[Array, "B"]
 
 # The parameters of one direction.
-InputKernel: TypeAlias = Float[Array, "D 4*H"]
-RecurrentKernel: TypeAlias = Float[Array, "H 4*H"]
-Bias: TypeAlias = Float[Array, "4*H"]
+InputKernel: TypeAlias = Float[Array, "D G"]
+RecurrentKernel: TypeAlias = Float[Array, "H G"]
+Bias: TypeAlias = Float[Array, "G"]
 
 # The classifier.
 Tokens: TypeAlias = Int[Array, "B T"]

@@ -34,7 +34,7 @@ Activation = Callable[[Array], Array]
 
 
 class Cell(Protocol):
-    """What `lstm_jax.layers` can run over time; `Variant` is one, and a user's own may be."""
+    """What `lstm_jax.nn.layer` can run over time; `Variant` is one, and a user's own may be."""
 
     def init(self, key: Array, features: int, hidden_size: int) -> Any:
         """The parameters for D inputs, as NamedTuples or dicts of arrays."""

@@ -50,16 +50,19 @@ outputs[1]  # zeros past the second sequence's length
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.imdb import BILSTM, comparison
-from lstm_jax.text import load_corpus
-from lstm_jax.train.loop import train
+from experiments.imdb.bilstm import CONFIG as BILSTM
+from experiments.imdb.results import comparison
+from lstm_jax.data import load_corpus
+from lstm_jax.recipes.supervised import supervised
+from lstm_jax.train.open_run import Request
 
 data, epochs = "imdb", BILSTM.train.epochs
 
 # %%
 corpus = load_corpus(data)
 config = replace(BILSTM, train=replace(BILSTM.train, epochs=epochs))
-result = train(config, corpus, Path("runs/notebook"), command="notebooks/imdb_tpu", resume=True)
+request = Request(Path("runs/notebook"), "notebooks/imdb_tpu", resume=True)
+result = supervised(config, corpus, request)
 comparison(corpus, [result])
 
 # %% [markdown]

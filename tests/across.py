@@ -7,18 +7,15 @@ from pathlib import Path
 
 import jax
 import small
-from rich.console import Console
 
 import lstm_jax
 from lstm_jax.interop.export import export_run
-from lstm_jax.train import loop
 
 
 def train(path: Path, init: Path | None = None) -> None:
     """Makes a run of one epoch."""
     config = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=1, batch_size=12))
-    quiet = Console(quiet=True)
-    loop.train(config, small.corpus(), path, init=init, command="test", console=quiet)
+    small.train(config, small.corpus(), path, init=init)
 
 
 def said(path: Path) -> dict:

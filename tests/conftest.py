@@ -1,12 +1,25 @@
 """What all tests share."""
 
 import os
+import re
+import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+import jaxtyping
 import numpy as np
 import pytest
+
+# Every array that goes in and out of an annotated function is checked against its annotation. Where
+# there are no arrays of JAX, the hook would only cost time.
+CHECKED = (
+    "cell variants recurrence lstm orthogonal sharding kernels nn models train interop predictor"
+)
+jaxtyping.install_import_hook(
+    [f"lstm_jax.{module}" for module in CHECKED.split()], "shape_checks.check_arrays"
+)
 
 # None asks how fast XLA's programs are, and its compiler is most of the tests' time; some ask for
 # the same bits again, which a GPU only gives if it is told to.
@@ -20,6 +33,56 @@ os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}"
 jax.config.update("jax_default_matmul_precision", "highest")
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+SLOW = Path(__file__).with_name("slow.txt")
+
+# Skips that say something of the machine; all others would hide a test that was to run.
+EXPECTED_SKIPS = re.compile(
+    r"no IMDB reviews|no prepared IMDB reviews|the archive is not there"
+    r"|no AVX512|this processor has no|only root can|cannot mount"
+    r"|needs Linux|asks Linux|has no fork|reads its size in /proc|counts its threads in /proc"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """An option for CI."""
+    parser.addoption(
+        "--refuse-unexpected-skips",
+        action="store_true",
+        help="fail if a test is skipped for a reason that is not of the machine",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Iterator[None]:
+    """Names the tests that were skipped for reasons that are not of the machine."""
+    yield
+    for report in unexpected_skips(terminalreporter, config):
+        terminalreporter.write_line(f"UNEXPECTED SKIP {report.nodeid}: {reason_of(report)}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails a run with such skips, if it was asked to."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and unexpected_skips(reporter, session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def unexpected_skips(
+    reporter: pytest.TerminalReporter, config: pytest.Config
+) -> list[pytest.TestReport]:
+    """The reports of tests that were skipped without need, if that is to be refused."""
+    if not config.getoption("--refuse-unexpected-skips"):
+        return []
+    skipped = reporter.stats.get("skipped", [])
+    return [report for report in skipped if not EXPECTED_SKIPS.search(reason_of(report))]
+
+
+def reason_of(report: pytest.TestReport) -> str:
+    """Why a test was skipped."""
+    return str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,6 +101,10 @@ def pytest_configure(config: pytest.Config) -> None:
         for name, value in settings.items():
             os.environ[name.upper()] = str(value)
             jax.config.update(name, value)
+    # A job in the background of a shell ignores these, and so would the programs that tests start.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     # A read of Orbax that failed is told to an event loop that has ended by then.
     config.addinivalue_line(
         "filterwarnings",
@@ -55,6 +122,15 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def _arrays_are_checked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Of a test that gives wrong arrays on purpose, the function itself is to refuse them."""
+    wrong = request.node.get_closest_marker("wrong_arrays") is not None
+    jaxtyping.config.update("jaxtyping_disable", wrong)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _real_data_folder() -> None:
     if (REAL_DATA / "tfds").is_dir():
@@ -67,7 +143,18 @@ def _no_traces(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what needs the real reviews where there are none, and says so."""
+    """Marks slow tests, and skips what needs the real reviews where there are none."""
+    slow = {line for line in SLOW.read_text().splitlines() if not line.startswith("#")}
+    found = set()
+    for item in items:
+        name = f"{item.path.name}::{item.name.partition('[')[0]}"
+        if name in slow:
+            found.add(name)
+            item.add_marker(pytest.mark.slow)
+    collected = {item.path.name for item in items}
+    whole = {name for name in slow - found if name.partition("::")[0] in collected}
+    if whole and len(collected) > 1:
+        raise pytest.UsageError(f"{SLOW.name} names tests that do not exist: {sorted(whole)}")
     if REAL_DATA.is_dir():
         return
     for item in items:

@@ -1,15 +1,23 @@
 """A corpus and settings small enough to train in a second or two."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from rich.console import Console
 
-from lstm_jax.classifier import ModelConfig
-from lstm_jax.text import Corpus, Examples
+from lstm_jax.data import Corpus, Examples
+from lstm_jax.models.config import ModelConfig
+from lstm_jax.recipes import pretrain as pretraining
+from lstm_jax.recipes.supervised import supervised
 from lstm_jax.train.config import Config, OptimizerConfig, TextConfig, TrainConfig
+from lstm_jax.train.open_run import Request
+from lstm_jax.train.result import Result
 
+QUIET = Console(quiet=True)
 WORDS = ("good", "bad", "film", "plot", "very", "slow", "the", "a", "scene", "music")
 
 
@@ -52,6 +60,39 @@ CONFIG = Config(
 )
 # Checkpoints within its epochs, and not behind them alone.
 KEPT_OFTEN = replace(CONFIG, train=replace(CONFIG.train, checkpoint_every=5))
+
+
+def train(
+    config: Config,
+    corpus: Corpus,
+    path: Path,
+    *,
+    command: str = "test",
+    resume: bool = False,
+    console: Console = QUIET,
+    **options: Any,
+) -> Result:
+    """`supervised` with what a test seldom cares about filled in."""
+    return supervised(config, corpus, Request(path, command, resume, console), **options)
+
+
+def pretrain(
+    config: Config,
+    texts: Sequence[str],
+    path: Path,
+    *,
+    name: str = "small",
+    objective: pretraining.PretrainingObjective = "two_view",
+    samples: int = pretraining.SAMPLES,
+    init: Path | None = None,
+    command: str = "test",
+    resume: bool = False,
+    console: Console = QUIET,
+) -> Result:
+    """`pretrain` likewise."""
+    task = pretraining.Task(name, objective, samples)
+    request = Request(path, command, resume, console)
+    return pretraining.pretrain(config, texts, task, request, init=init)
 
 
 def lines(path: Path) -> list[str]:

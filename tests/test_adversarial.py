@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import small
 
-from lstm_jax.classifier import ModelConfig
-from lstm_jax.text import UNLABELLED, Batch, load_corpus
-from lstm_jax.train.adversarial import certainty, perturbation
+from lstm_jax.data import UNLABELLED, Batch, load_corpus
+from lstm_jax.models.classifier import TextClassifier
+from lstm_jax.models.config import ModelConfig
 from lstm_jax.train.config import Config, OptimizerConfig, TextConfig, TrainConfig
-from lstm_jax.train.loop import train
-from lstm_jax.train.objective import Classification, TextClassifier, cross_entropy, smoothed_labels
+from lstm_jax.train.losses import Adversarial, Classification
+from lstm_jax.train.losses.adversarial import confidence, perturbation
+from lstm_jax.train.losses.cross_entropy import cross_entropy
+from lstm_jax.train.losses.targets import smoothed_labels
 from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.step import init_state, train_step
 
@@ -43,7 +45,7 @@ def embeddings_of(classifier, params, batch):
 
 
 @pytest.mark.parametrize("one_logit", [True, False])
-def test_certainty_is_0_by_chance_and_1_when_sure(one_logit):
+def test_confidence_is_0_by_chance_and_1_when_sure(one_logit):
     of_1 = np.array([0.5, 1.0, 0.0, 0.9, 0.9])
     targets = np.array([1.0, 1.0, 1.0, 1.0, 0.9])
     expected = [0, 1, 0, 0.8, 2 * (0.9**2 + 0.1**2) - 1]
@@ -51,18 +53,18 @@ def test_certainty_is_0_by_chance_and_1_when_sure(one_logit):
         array[:, None] if one_logit else np.stack([1 - array, array], 1)
         for array in (targets, of_1)
     ]
-    np.testing.assert_allclose(certainty(*map(jnp.asarray, found)), expected, atol=1e-6)
+    np.testing.assert_allclose(confidence(*map(jnp.asarray, found)), expected, atol=1e-6)
 
 
-def test_certainty_of_several_classes_is_0_by_chance_and_1_when_sure():
+def test_confidence_of_several_classes_is_0_by_chance_and_1_when_sure():
     targets = jnp.eye(4)
-    chances = jnp.stack(
+    probabilities = jnp.stack(
         [jnp.eye(4)[0], jnp.eye(4)[0], jnp.full(4, 0.25), jnp.full(4, 0.2).at[3].set(0.4)]
     )
-    np.testing.assert_allclose(certainty(targets, chances), [1, 0, 0, 0.2], atol=1e-6)
+    np.testing.assert_allclose(confidence(targets, probabilities), [1, 0, 0, 0.2], atol=1e-6)
 
 
-def test_every_text_is_moved_as_far_and_its_loss_rises(classifier, batch):
+def test_every_text_is_perturbed_as_far_and_its_loss_rises(classifier, batch):
     params = init_state(
         Classification(classifier),
         make_optimizer(OptimizerConfig(), 1),
@@ -72,46 +74,46 @@ def test_every_text_is_moved_as_far_and_its_loss_rises(classifier, batch):
     ).params
     x = embeddings_of(classifier, params, batch)
     gradient = jax.grad(lambda x: losses(classifier, params, x, batch).sum())(x)
-    moved = perturbation(x, gradient, batch.lengths, 0.1)
+    change = perturbation(x, gradient, batch.lengths, 0.1)
     valid = np.arange(7) < batch.lengths[:, None]
     typical = np.sqrt((np.asarray(x)[valid] ** 2).sum(-1).mean())
-    np.testing.assert_allclose(np.sqrt((moved**2).sum((1, 2))), 0.1 * typical, rtol=1e-5)
-    assert not np.asarray(moved)[~valid].any()
-    before, after = (losses(classifier, params, at, batch) for at in (x, x + moved))
+    np.testing.assert_allclose(np.sqrt((change**2).sum((1, 2))), 0.1 * typical, rtol=1e-5)
+    assert not np.asarray(change)[~valid].any()
+    before, after = (losses(classifier, params, at, batch) for at in (x, x + change))
     assert (after > before).all()
 
 
-def test_a_text_without_a_gradient_is_not_moved():
+def test_a_text_without_a_gradient_is_not_perturbed():
     ones = jnp.ones((2, 3, 4))
-    moved = perturbation(ones, ones.at[0].set(0), jnp.array([3, 3]), 0.5)
-    assert not moved[0].any()
-    assert np.isfinite(moved).all()
+    change = perturbation(ones, ones.at[0].set(0), jnp.array([3, 3]), 0.5)
+    assert not change[0].any()
+    assert np.isfinite(change).all()
 
 
 def test_the_step_follows_the_mean_of_both_losses(classifier, batch):
-    """Words move by 0.2 times the mean of 2 p - 1, p the labels' probabilities, at least 1/2."""
-    objective = Classification(classifier, adversarial=0.2)
+    """ε = 0.2 is scaled by the mean of 2 p - 1, p the labels' probabilities, at least 1/2."""
+    of_model = Adversarial(Classification(classifier), 0.2)
     optimizer = make_optimizer(OptimizerConfig(clip_norm=None), 1)
 
     def start():
-        return init_state(objective, optimizer, 0, keep_ema=False, keep_best=False)
+        return init_state(of_model, optimizer, 0, keep_ema=False, keep_best=False)
 
     params = start().params
     x = embeddings_of(classifier, params, batch)
     gradient = jax.grad(lambda x: losses(classifier, params, x, batch).mean())(x)
-    chances = jnp.exp(-losses(classifier, params, x, batch))
-    assert (chances > 0.5).any()
-    assert (chances < 0.5).any()
-    size = 0.2 * jnp.maximum(2 * chances - 1, 0).mean()
-    moved = perturbation(x, gradient, batch.lengths, size)
+    probabilities = jnp.exp(-losses(classifier, params, x, batch))
+    assert (probabilities > 0.5).any()
+    assert (probabilities < 0.5).any()
+    size = 0.2 * jnp.maximum(2 * probabilities - 1, 0).mean()
+    change = perturbation(x, gradient, batch.lengths, size)
 
     def loss(params):
         x = embeddings_of(classifier, params, batch)
-        both = [losses(classifier, params, at, batch).mean() for at in (x, x + moved)]
+        both = [losses(classifier, params, at, batch).mean() for at in (x, x + change)]
         return sum(both) / 2
 
     expected = jax.grad(loss)(params)
-    state, of_step = train_step(objective, optimizer, 0.0, start(), batch)
+    state, of_step = train_step(of_model, optimizer, 0.0, start(), batch)
     norm = np.sqrt(sum((array**2).sum() for array in jax.tree.leaves(expected)))
     np.testing.assert_allclose(of_step["norm"], norm, rtol=1e-4)
     # Adam's first step is the sign of the gradient times the learning rate.
@@ -123,40 +125,41 @@ def test_the_step_follows_the_mean_of_both_losses(classifier, batch):
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_texts_without_labels_are_to_be_decided_and_to_stay_so_when_moved(rng, batch, classes):
-    """Their entropy, and the divergence from what was said of them before words moved."""
+def test_texts_without_labels_are_to_be_decided_and_to_stay_so_when_perturbed(rng, batch, classes):
+    """Their entropy, and the divergence from the prediction on the embeddings as they are."""
     model = TextClassifier(small.replace_dropout(small.CONFIG.model), 20, classes)
-    objective = Classification(model, adversarial=0.2)
+    of_model = Adversarial(Classification(model), 0.2)
     labelled = np.array([True, False, True, True, False, False])
     labels = np.where(labelled, rng.integers(0, classes, 6), UNLABELLED).astype(np.int32)
     batch = batch._replace(labels=labels)
-    params = objective.init(jax.random.key(1))
+    params = of_model.init(jax.random.key(1))
 
-    def log_chances(params, x):
+    def log_probabilities(params, x):
         logits = model.apply({"params": params}, x, batch.lengths, method="classify")
         if classes == 2:
             return jax.nn.log_sigmoid(jnp.concatenate([-logits, logits], 1))
         return jax.nn.log_softmax(logits)
 
-    def rows(params, x, taught=None):
-        found = log_chances(params, x)
-        own = jnp.exp(found if taught is None else taught)
+    def rows(params, x, soft_labels=None):
+        found = log_probabilities(params, x)
+        own = jnp.exp(found if soft_labels is None else soft_labels)
         return jnp.where(labelled, -found[np.arange(6), labels], -(own * found).sum(1))
 
     x = embeddings_of(model, params, batch)
-    taught = log_chances(params, x)
+    soft_labels = log_probabilities(params, x)
     slope = jax.grad(lambda x: rows(params, x).sum())(x)
-    given = jnp.where(labelled[:, None], jax.nn.one_hot(labels, classes), jnp.exp(taught))
-    likely = (given * jnp.exp(taught)).sum(-1)
+    given = jnp.where(labelled[:, None], jax.nn.one_hot(labels, classes), jnp.exp(soft_labels))
+    likely = (given * jnp.exp(soft_labels)).sum(-1)
     size = 0.2 * jnp.maximum((classes * likely - 1) / (classes - 1), 0).mean()
-    moved = perturbation(x, slope, batch.lengths, size)
+    change = perturbation(x, slope, batch.lengths, size)
 
     def loss(params):
         x = embeddings_of(model, params, batch)
-        return (rows(params, x).mean() + rows(params, x + moved, taught).mean()) / 2
+        return (rows(params, x).mean() + rows(params, x + change, soft_labels).mean()) / 2
 
     expected = jax.grad(loss)(params)
-    (value, totals), found = objective.gradient(params, batch, jax.random.key(0))
+    differentiated = jax.value_and_grad(of_model, has_aux=True)
+    (value, totals), found = differentiated(params, batch, jax.random.key(0))
     for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
         np.testing.assert_allclose(one, other, atol=2e-6)
     assert float(value) == pytest.approx(float(rows(params, x).mean()), rel=1e-5)
@@ -164,9 +167,8 @@ def test_texts_without_labels_are_to_be_decided_and_to_stay_so_when_moved(rng, b
     assert float(totals.loss) == pytest.approx(float(rows(params, x)[labelled].sum()), rel=1e-5)
 
 
-@pytest.mark.slow
-def test_moved_words_do_not_hide_what_there_is_to_learn(tmp_path):
-    """Moved as far from the first step on, they leave this model at 50 %."""
+def test_perturbed_embeddings_do_not_hide_what_there_is_to_learn(tmp_path):
+    """Perturbed as far from the first step on, they leave this model at 50 %."""
     corpus = load_corpus("builtin")
     assert corpus.test is not None
     some = replace(
@@ -180,4 +182,4 @@ def test_moved_words_do_not_hide_what_there_is_to_learn(tmp_path):
         optimizer=OptimizerConfig(learning_rate=0.01, schedule="cosine", warmup_steps=20),
         train=TrainConfig(epochs=3, batch_size=32, buckets=2, adversarial=1.0),
     )
-    assert train(config, some, tmp_path / "run", command="test")["test_accuracy"] > 0.85
+    assert small.train(config, some, tmp_path / "run").test["accuracy"] > 0.85

@@ -11,7 +11,7 @@ import tracemalloc
 import pytest
 from test_imdb import make_reviews, pack
 
-from lstm_jax.text import archive, imdb
+from lstm_jax.data import archive, imdb
 
 PLACE = "aclImdb/train/pos"
 NAME = f"{PLACE}/7_7.txt"
@@ -176,7 +176,7 @@ def test_a_header_of_462_bytes_does_not_spin():
     """In a process of its own, which a clock ends: the old reader read on for hours."""
     program = """
 import gzip, tarfile, sys, tempfile
-from lstm_jax.text import imdb
+from lstm_jax.data import imdb
 member = tarfile.TarInfo("aclImdb/huge"); member.size = 2**64 - 1
 with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
     file.write(gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))); file.flush()

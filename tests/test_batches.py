@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_jax.text import (
-    BatchSource,
+from lstm_jax.data import (
+    UNLABELLED,
+    Batches,
+    Batching,
+    BatchIterator,
+    Dataset,
     Padding,
     evaluation_batches,
     training_batches,
@@ -34,9 +38,18 @@ def data():
     return make_data(203)
 
 
+def batching(**changes):
+    settings = {"batch_size": 16, "padding": PADDING, "buckets": 3} | changes
+    return Batching(**settings)
+
+
+def make_evaluation(data, **changes):
+    return evaluation_batches(Dataset(*data), batching(**changes))
+
+
 def make_training(data, **changes):
-    settings = {"batch_size": 16, "padding": PADDING, "buckets": 3, "seed": 7} | changes
-    return training_batches(*data, **settings)
+    order = {name: changes.pop(name) for name in ("seed", "epochs") if name in changes}
+    return training_batches(Dataset(*data), batching(**changes), **({"seed": 7} | order))
 
 
 def take(batches, count):
@@ -54,7 +67,7 @@ def same(first, second):
 
 
 def check_contents(batch, sequences, labels, padding):
-    """Each row holds what `index` says it holds; filler rows hold nothing and weigh nothing."""
+    """Each row holds what `index` says it holds; padding rows hold nothing and weigh nothing."""
     assert [field.dtype for field in batch[:5]] == [np.int32] * 3 + [np.float32, np.int32]
     for tokens, length, label, weight, row in zip(*batch[:5], strict=True):
         if row == -1:
@@ -85,7 +98,7 @@ def test_every_epoch_has_every_example_once(data):
 
 def test_batches_per_epoch_is_the_sum_over_buckets(data):
     batches = make_training(data)
-    edges = batches.source.edges
+    edges = batches.batches.edges
     lengths = np.minimum([len(sequence) for sequence in data[0]], 40)
     counts = np.bincount(np.searchsorted(edges, lengths), minlength=len(edges))
     assert counts.min() > 0
@@ -97,15 +110,15 @@ def test_batches_have_one_shape_for_each_bucket(data):
     shapes = [batch.tokens.shape for batch in take(batches, 2 * batches.batches_per_epoch)]
     assert (
         sorted(set(shapes))
-        == batches.source.shapes
-        == [(16, edge) for edge in batches.source.edges]
+        == batches.batches.shapes
+        == [(16, edge) for edge in batches.batches.edges]
     )
     assert len(set(shapes)) == 3
 
 
 def test_examples_share_a_batch_with_others_of_their_bucket(data):
     batches = make_training(data)
-    edges = (0, *batches.source.edges)
+    edges = (0, *batches.batches.edges)
     for batch in take(batches, batches.batches_per_epoch):
         width = batch.tokens.shape[1]
         narrower = edges[edges.index(width) - 1]
@@ -133,9 +146,9 @@ def test_each_epoch_has_an_order_of_its_own(data):
 
 
 def test_an_epoch_does_not_depend_on_those_before_it(data):
-    source = make_training(data).source
-    forwards = [source[number] for number in range(50)]
-    backwards = [source[number] for number in reversed(range(50))]
+    batches = make_training(data).batches
+    forwards = [batches[number] for number in range(50)]
+    backwards = [batches[number] for number in reversed(range(50))]
     assert same(forwards, backwards[::-1])
 
 
@@ -213,7 +226,7 @@ def test_batches_are_built_on_one_thread_and_no_process(data):
 
 
 def test_evaluation_counts_every_example_exactly_once_however_often(data):
-    batches = evaluation_batches(*data, batch_size=16, padding=PADDING, buckets=3)
+    batches = make_evaluation(data)
     first, second = list(batches), list(batches)
     assert same(first, second)
     assert len(first) == len(batches) == batches.batches_per_epoch
@@ -225,39 +238,33 @@ def test_evaluation_counts_every_example_exactly_once_however_often(data):
     assert np.array_equal(lengths, np.sort(lengths))
 
 
-def test_evaluation_without_labels_has_zeros(data):
-    (batch, *_) = evaluation_batches(data[0], None, batch_size=16, padding=PADDING, buckets=1)
-    assert not batch.labels.any()
+def test_without_labels_all_are_unlabelled_and_count(data):
+    (batch, *_) = make_evaluation((data[0],), buckets=1)
+    assert (batch.labels == UNLABELLED).all()
     assert batch.weights.all()
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 30), st.integers(1, 9), st.integers(1, 4), st.integers(1, 4))
 def test_any_sizes_give_every_example_once(count, batch_size, buckets, row_multiple):
-    sequences, labels = make_data(count)
-    source = evaluation_batches(
-        sequences,
-        labels,
-        batch_size=batch_size,
-        padding=PADDING,
-        buckets=buckets,
-        row_multiple=row_multiple,
+    batches = make_evaluation(
+        make_data(count), batch_size=batch_size, buckets=buckets, row_multiple=row_multiple
     )
-    batches = [source[number] for number in range(len(source))]
-    assert sorted(rows_of(batches)) == list(range(count))
-    assert {batch.tokens.shape for batch in batches} == set(source.shapes)
-    assert all(len(batch.tokens) % row_multiple == 0 for batch in batches)
+    every = [batches[number] for number in range(len(batches))]
+    assert sorted(rows_of(every)) == list(range(count))
+    assert {batch.tokens.shape for batch in every} == set(batches.shapes)
+    assert all(len(batch.tokens) % row_multiple == 0 for batch in every)
 
 
 def test_widths_can_be_given(data):
-    batches = evaluation_batches(*data, batch_size=16, padding=PADDING, buckets=(8, 30, 64, 99))
+    batches = make_evaluation(data, buckets=(8, 30, 64, 99))
     assert batches.shapes == [(16, 8), (16, 30), (16, 64)]
     assert sorted(rows_of(list(batches))) == list(range(203))
 
 
 def test_empty_sequences_are_rows_of_length_zero():
     empty = [np.array([], np.int32), np.array([5], np.int32)]
-    (batch,) = evaluation_batches(empty, [1, 0], batch_size=2, padding=PADDING, buckets=2)
+    (batch,) = make_evaluation((empty, [1, 0]), batch_size=2, buckets=2)
     assert batch.tokens.tolist() == [[0], [5]]
     assert batch.lengths.tolist() == [0, 1]
     assert batch.weights.tolist() == [1, 1]
@@ -282,7 +289,7 @@ def keras_pad_sequences(sequences, maxlen, padding, truncating):
 @pytest.mark.parametrize("max_length", [1, 7, 40, 100])
 def test_front_padding_is_that_of_keras(data, truncate, max_length):
     padding = Padding(max_length, truncate, "front")
-    batches = evaluation_batches(*data, batch_size=16, padding=padding, buckets=4)
+    batches = make_evaluation(data, padding=padding, buckets=4)
     assert batches.shapes == [(16, max_length)]
     keras = {"front": "pre", "back": "post"}[truncate]
     expected = keras_pad_sequences(data[0], max_length, "pre", keras)
@@ -298,7 +305,7 @@ def test_back_padding_in_one_bucket_is_that_of_keras(data, truncate):
     padding = Padding(40, truncate, "back")
     keras = {"front": "pre", "back": "post"}[truncate]
     expected = keras_pad_sequences(data[0], 40, "post", keras)
-    for batch in evaluation_batches(*data, batch_size=7, padding=padding, buckets=1):
+    for batch in make_evaluation(data, batch_size=7, padding=padding, buckets=1):
         assert np.array_equal(batch.tokens, expected[batch.index] * (batch.index >= 0)[:, None])
 
 
@@ -334,18 +341,19 @@ def test_batches_say_what_is_wrong_with_their_arguments(data):
         with pytest.raises(ValueError, match=name):
             make_training(data, **changes)
     for name, wrong in {
-        "number of sequences must be at least 1, got 0": ([], []),
+        "number of examples must be at least 1, got 0": ([], []),
         r"labels must have shape \(203,\), got \(202,\)": (sequences, labels[1:]),
         "labels must be at least -1, got -2 to": (sequences, labels - 2),  # -1 is for none
         "labels must be whole numbers, got float64": (sequences, labels * 1.0),
-        r"sequences\[1\] must be whole .* got float64": (
+        r"ids\[1\] must be whole .* got float64": (
             [sequences[0], sequences[1] * 0.5],
             labels[:2],
         ),
-        r"sequences\[0\] must be .* got int32 of shape \(1, ": ([sequences[0][None]], labels[:1]),
+        r"ids\[0\] must be .* got int32 of shape \(1, ": ([sequences[0][None]], labels[:1]),
     }.items():
         with pytest.raises(ValueError, match=name):
             make_training(wrong)
     with pytest.raises(IndexError, match="got 9999"):
-        evaluation_batches(*data, batch_size=4, padding=PADDING, buckets=1)[9999]
-    assert isinstance(make_training(data).source, BatchSource)
+        make_evaluation(data, batch_size=4, buckets=1)[9999]
+    assert isinstance(make_training(data), BatchIterator)
+    assert isinstance(make_training(data).batches, Batches)

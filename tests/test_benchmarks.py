@@ -87,7 +87,6 @@ def test_a_library_that_is_missing_is_told(peers):
         measure([job(peers("nobody", "nobody"), False)], rounds=1)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_sizes_that_are_timed_give_the_same_on_every_implementation(name):
     from benchmarks.peers import lstm_jax as peer
@@ -105,7 +104,6 @@ def test_the_sizes_that_are_timed_give_the_same_on_every_implementation(name):
                 np.testing.assert_allclose(found[key], expected, atol=1e-4 * scale)
 
 
-@pytest.mark.slow
 def test_what_is_timed_of_training_and_prediction_runs(tmp_path):
     """On the built-in corpus, with our own library; the peers follow the same files."""
     from benchmarks.data import prepare

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_jax.text import Padding, bucket_edges
+from lstm_jax.data import Padding, bucket_edges
 
 
 def total_padding(lengths, edges):

@@ -5,11 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import small
-from rich.console import Console
 
 import lstm_jax
-from lstm_jax.text import Corpus, Examples
-from lstm_jax.train import loop
+from lstm_jax.data import Corpus, Examples
 from lstm_jax.train.calibration import calibrate, check_calibration
 
 
@@ -57,8 +55,8 @@ def test_a_run_keeps_a_temperature_only_if_it_could_be_fitted(tmp_path):
     for name, rows in (("many", 300), ("few", 30)):
         corpus = Corpus("noisy", Examples(texts[:rows], labels[:rows]), None, ("a", "b"))
         path = tmp_path / name
-        result = loop.train(config, corpus, path, command="test", console=Console(quiet=True))
-        assert lstm_jax.load(path).temperature == result["validation_temperature"]
-        said = any("temperature is not fitted" in line for line in result["warnings"])
-        found[name] = (result["validation_temperature"] == 1, said)
+        result = small.train(config, corpus, path)
+        assert lstm_jax.load(path).temperature == result.validation["temperature"]
+        said = any("temperature is not fitted" in line for line in result.outcome.warnings)
+        found[name] = (result.validation["temperature"] == 1, said)
     assert found == {"many": (False, False), "few": (True, True)}

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from reference import lstm_step, sigmoid
 
-from lstm_jax import LSTMState, init_lstm, lstm_cell, lstm_gates, zero_state
+from lstm_jax import (
+    LSTMState,
+    init_lstm,
+    lstm,
+    lstm_cell,
+    lstm_gates,
+    recompute_gates,
+    zero_state,
+)
 
 
 @pytest.fixture
@@ -38,6 +46,31 @@ def test_gates_rebuild_the_cell(step):
     cell = gates.forget * state.cell + gates.input * gates.candidate
     np.testing.assert_allclose(cell, new_state.cell, atol=1e-6)
     np.testing.assert_allclose(gates.output * np.tanh(cell), new_state.hidden, atol=1e-6)
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
+def test_gates_of_every_step_are_recomputed_from_the_outputs(rng, reverse):
+    params, lengths = init_lstm(jax.random.key(0), 3, 5), np.array([6, 0, 3, 1])
+    inputs = jnp.asarray(rng.normal(size=(4, 6, 3)), jnp.float32)
+    initial = LSTMState(*jnp.asarray(rng.normal(size=(2, 4, 5)), jnp.float32))
+    outputs, _ = lstm(params, inputs, lengths=lengths, initial_state=initial, reverse=reverse)
+    found = recompute_gates(
+        params,
+        inputs,
+        outputs,
+        lengths=lengths,
+        initial_hidden=initial.hidden,
+        reverse=reverse,
+    )
+    for n, length in enumerate(lengths):
+        state = LSTMState(*(array[n : n + 1] for array in initial))
+        for t in range(length)[:: -1 if reverse else 1]:
+            expected = lstm_gates(params, state, inputs[n, t][None])
+            for gate, wanted in zip(found, expected, strict=True):
+                np.testing.assert_allclose(gate[n, t], wanted[0], atol=1e-6)
+            state, _ = lstm_cell(params, state, inputs[n, t][None])
+        for gate in found:
+            np.testing.assert_array_equal(gate[n, length:], 0)
 
 
 def test_constant_weights_give_the_value_worked_out_by_hand():

@@ -18,7 +18,7 @@ import pytest
 
 from lstm_jax.train import arrays
 from lstm_jax.train.checkpoints import Checkpoints, load_encoder, load_weights, save_weights
-from lstm_jax.train.objective import zero_totals
+from lstm_jax.train.losses import zero_totals
 from lstm_jax.train.step import TrainState
 
 ODD_NAMES = [
@@ -240,16 +240,16 @@ def test_a_disk_that_really_is_full_keeps_the_last_checkpoint(tmp_path, capfd):
     with small_disk(tmp_path / "disk", 400) as disk:
         checkpoints = saved(disk / "checkpoints", 4)
         before = {path.name for path in disk.rglob("*")}
-        filler = disk / "filler"
+        ballast = disk / "ballast"
         for room in (0, 4, 8, 16, 32):  # it is full at another moment each time
-            filler.write_bytes(b"\0")
+            ballast.write_bytes(b"\0")
             free = shutil.disk_usage(disk).free
-            filler.write_bytes(bytes(max(1, free - room * 1024)))
+            ballast.write_bytes(bytes(max(1, free - room * 1024)))
             with pytest.raises(OSError, match=r"No space left on device: '.*/8"):
                 checkpoints.save(state(8), {"step": 8})
             with pytest.raises(OSError, match=r"No space left on device: '.*weights"):
                 save_weights(disk / "weights", params())
-            filler.unlink()
+            ballast.unlink()
             assert {path.name for path in disk.rglob("*")} == before
         assert capfd.readouterr() == ("", "")
         checkpoints.save(state(8), {"step": 8})

@@ -9,8 +9,8 @@ import pytest
 import small
 from rich.console import Console
 
-from lstm_jax.text import Corpus, Examples, WordTokenizer, load_corpus, split_validation
-from lstm_jax.text.checks import (
+from lstm_jax.data import Corpus, Examples, load_corpus, split_validation
+from lstm_jax.data.checks import (
     check_lengths,
     check_predictions,
     check_repeats,
@@ -19,8 +19,7 @@ from lstm_jax.text.checks import (
     check_words,
     interval,
 )
-from lstm_jax.train import loop
-from lstm_jax.train.pretraining import pretrain
+from lstm_jax.text import WordTokenizer
 
 
 def examples(texts, labels) -> Examples:
@@ -187,9 +186,7 @@ def test_a_run_shows_its_warnings_once_and_keeps_them(tmp_path):
     optimizer = replace(small.CONFIG.optimizer, learning_rate=1e-9, warmup_steps=0)
     config = replace(small.CONFIG, train=train, optimizer=optimizer)
     shown = io.StringIO()
-    loop.train(
-        config, corpus, tmp_path / "run", command="test", console=Console(file=shown, width=60)
-    )
+    small.train(config, corpus, tmp_path / "run", console=Console(file=shown, width=60))
     warnings = json.loads((tmp_path / "run" / "result.json").read_text())["warnings"]
     lines = [line for line in shown.getvalue().splitlines() if line.startswith("warning: ")]
     assert [line.removeprefix("warning: ") for line in lines] == warnings
@@ -201,7 +198,7 @@ def test_a_run_shows_its_warnings_once_and_keeps_them(tmp_path):
 def test_pretraining_keeps_its_warnings(tmp_path):
     texts = [f"the word{n} and{n} that{n}" for n in range(40)]
     result = pretrain_small(texts, tmp_path / "run", vocabulary_size=10)
-    (line,) = result["warnings"]
+    (line,) = result.outcome.warnings
     assert line.startswith("75% of the words of the validation texts are not in the vocabulary")
 
 
@@ -214,7 +211,7 @@ def test_pretraining_refuses_a_validation_part_that_cannot_be_measured(tmp_path)
 def pretrain_small(texts, path, **text):
     train = replace(small.CONFIG.train, epochs=1)
     config = replace(small.CONFIG, text=replace(small.CONFIG.text, **text), train=train)
-    return pretrain(config, texts, path, name="own", command="test", console=Console(quiet=True))
+    return small.pretrain(config, texts, path, name="own")
 
 
 @pytest.mark.parametrize("name", ["builtin", "builtin5"])

@@ -12,10 +12,12 @@ import pytest
 import small
 
 import lstm_jax
-from experiments import imdb
+from experiments.imdb import article, bilstm
+from experiments.imdb import command as imdb
 from lstm_jax import cli
-from lstm_jax.text import Corpus
-from lstm_jax.train import loop
+from lstm_jax.cli import reading
+from lstm_jax.data import Corpus
+from lstm_jax.train import evaluation
 
 SETTINGS = [
     *("--text.max-length", "24", "--text.vocabulary-size", "50"),
@@ -64,8 +66,8 @@ def command(monkeypatch, *arguments, main=cli.main):
 def test_training_on_ones_own_csv_reports_the_test_file(trained):
     run, printed = trained
     result = json.loads((run / "result.json").read_text())
-    assert result["test_accuracy"] >= 0.9
-    assert f"{result['test_accuracy']:.2%}" in printed
+    assert result["test"]["accuracy"] >= 0.9
+    assert f"{result['test']['accuracy']:.2%}" in printed
     assert lstm_jax.load(run).class_names == ("fine", "poor")
 
 
@@ -116,15 +118,15 @@ def test_predictions_stream(trained):
 
 def test_loaded_probabilities_equal_those_at_the_end_of_training(tmp_path, monkeypatch):
     seen = []
-    predict = loop.predict_logits
+    predict = evaluation.predict_logits
 
     def keeping(*arguments):
         seen.append(predict(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(loop, "predict_logits", keeping)
+    monkeypatch.setattr(evaluation, "predict_logits", keeping)
     corpus = small.corpus()
-    loop.train(small.CONFIG, corpus, tmp_path / "run", command="test")
+    small.train(small.CONFIG, corpus, tmp_path / "run")
     assert corpus.test is not None
     run = lstm_jax.load(tmp_path / "run")
     found = run.temperature * run.logits(corpus.test.texts)
@@ -136,7 +138,7 @@ def test_evaluate_measures_a_file(trained, files, monkeypatch, capsys):
     columns = ("--text-column", "review", "--label-column", "verdict")
     command(monkeypatch, "evaluate", run, files / "test.csv", *columns)
     result = json.loads((run / "result.json").read_text())
-    assert f"{result['test_accuracy']:.2%}" in capsys.readouterr().out
+    assert f"{result['test']['accuracy']:.2%}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -181,9 +183,9 @@ def test_a_setting_out_of_range_is_refused(files, monkeypatch, capsys):
 @pytest.fixture
 def small_builtin(monkeypatch):
     corpus = small.corpus()
-    notice = "NOT THE REAL DATA"
-    builtin = Corpus("builtin", corpus.train, corpus.test, corpus.class_names, notice=notice)
-    monkeypatch.setattr(imdb, "load_corpus", lambda name, unlabelled: builtin)
+    builtin = Corpus("builtin", corpus.train, corpus.test, corpus.class_names)
+    found = builtin, "NOT THE REAL DATA"
+    monkeypatch.setattr(reading, "imdb_or_builtin", lambda unlabelled: found)
 
 
 def test_the_experiment_says_loudly_that_its_data_is_not_real(
@@ -210,8 +212,9 @@ def test_the_experiment_says_loudly_that_its_data_is_not_real(
     record = json.loads((tmp_path / "new" / "record.json").read_text())
     assert (record["preset"], record["data"], record["seeds"]) == ("bilstm", "builtin", [0, 1])
     assert len(record["test_accuracy"]) == len(record["minutes"]) == 2
-    assert len(record["test_accuracy_new"]) == 2
-    assert all(0 < count <= len(small.corpus().test) for count in record["test_examples_new"])
+    assert len(record["test_accuracy_deduplicated"]) == 2
+    counts = record["test_examples_deduplicated"]
+    assert all(0 < count <= len(small.corpus().test) for count in counts)
     assert min(record["memory_mib"]) > 100
     assert {"command", "machine", "versions", "time", "commit"} <= set(record)
 
@@ -233,12 +236,12 @@ def test_an_unknown_preset_is_refused_by_name(monkeypatch):
 
 
 def test_the_article_preset_is_the_articles():
-    article = imdb.ARTICLE
-    assert (article.text.vocabulary_size, article.text.max_length) == (6000, 500)
-    assert (article.text.pad, article.text.truncate) == ("front", "front")
-    assert (article.model.embedding_size, article.model.hidden_size) == (32, 100)
-    assert (article.model.direction, article.model.pooling) == ("forward", "last")
-    assert (article.train.epochs, article.train.validation_fraction) == (3, 0.0)
+    config = article.CONFIG
+    assert (config.text.vocabulary_size, config.text.max_length) == (6000, 500)
+    assert (config.text.pad, config.text.truncate) == ("front", "front")
+    assert (config.model.embedding_size, config.model.hidden_size) == (32, 100)
+    assert (config.model.direction, config.model.pooling) == ("forward", "last")
+    assert (config.train.epochs, config.train.validation_fraction) == (3, 0.0)
 
 
 def test_help_explains_every_field(monkeypatch, capsys):
@@ -246,12 +249,12 @@ def test_help_explains_every_field(monkeypatch, capsys):
         command(monkeypatch, "bilstm", "--help", main=imdb.main)
     printed = capsys.readouterr().out
     for part in ("text", "model", "optimizer", "train"):
-        for field in getattr(imdb.BILSTM, part).__dataclass_fields__:
+        for field in getattr(bilstm.CONFIG, part).__dataclass_fields__:
             assert f"--{part}.{field.replace('_', '-')}" in printed
 
 
-@pytest.mark.parametrize("predict", ["halves", "next_words"])
-def test_a_classifier_starts_from_texts_without_labels(tmp_path, monkeypatch, capsys, predict):
+@pytest.mark.parametrize("objective", ["two_view", "next_word"])
+def test_a_classifier_starts_from_texts_without_labels(tmp_path, monkeypatch, capsys, objective):
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(small.corpus(train=40).train.texts))
     table = tmp_path / "train.csv"
@@ -259,12 +262,12 @@ def test_a_classifier_starts_from_texts_without_labels(tmp_path, monkeypatch, ca
     rows = [f"{text},{label}" for text, label in zip(examples.texts, examples.labels, strict=True)]
     table.write_text("\n".join(["text,label", *rows]))
     sizes = ["--model.embedding-size", "8", "--model.hidden-size", "8", "--train.epochs", "1"]
-    how = ["--predict", predict, *sizes]
-    if predict == "next_words":
+    how = ["--objective", objective, *sizes]
+    if objective == "next_word":
         how += ["--samples", "20"]
     command(monkeypatch, "pretrain", str(texts), str(tmp_path / "model"), *how)
     said = capsys.readouterr().out
-    assert ("perplexity on held-out texts" in said) == (predict == "next_words")
+    assert ("perplexity on held-out texts" in said) == (objective == "next_word")
     assert "python -m lstm_jax train DATA RUN --init" in said
     start = ["--init", str(tmp_path / "model")]
     command(monkeypatch, "train", str(table), str(tmp_path / "run"), *start, *sizes)

@@ -10,15 +10,19 @@ from typing import Annotated
 import pytest
 from tyro.conf import Positional, arg
 
-from experiments import ablation, five_classes, imdb, memory, stability
+from experiments import ablation, five_classes, long_lag, stability
+from experiments.imdb import command as imdb
 from lstm_jax import cli
 from lstm_jax.checked import Probability, Seed, checked
-from lstm_jax.command_line import call, explain, in_options, option_names
+from lstm_jax.cli import commands
+from lstm_jax.cli.parsing import REMOVED, RENAMED, call, explain, in_options, option_names
+from lstm_jax.cli.program import run_command
+from lstm_jax.nn import LSTMLayer, TokenEmbedding
 from lstm_jax.train.config import Config, TextConfig, TrainConfig
 
 PROGRAMS: dict[str, Callable[[], None]] = {
     "experiments.imdb": imdb.main,
-    "experiments.memory": memory.main,
+    "experiments.long_lag": long_lag.main,
     "experiments.ablation": ablation.main,
     "experiments.stability": stability.main,
     "experiments.five_classes": five_classes.main,
@@ -32,7 +36,7 @@ def said(
     """What a wrong command line is answered with: one line on standard error, and status 2."""
     monkeypatch.setattr(sys, "argv", ["anything", *shlex.split(line)])
     with pytest.raises(SystemExit) as stopped:
-        cli.main() if program is None else cli.run_command(PROGRAMS[program], program)
+        cli.main() if program is None else run_command(PROGRAMS[program], program)
     output = capsys.readouterr()
     assert stopped.value.code == 2
     assert re.fullmatch(r"(reading .*\n)?", output.out)
@@ -57,13 +61,12 @@ def said(
         ("train x.csv run --tran.epochs 3", "did you mean --train.epochs?"),
         ("predict run --jsn", "no option --jsn of predict; did you mean --json?"),
         ("train x.csv run --train.epochs", "--train.epochs needs a value"),
-        ("train x.csv run --model.zoneout 0", "--model.zoneout needs 2 values"),
         (
             "train x.csv run --train.epochs many",
             "--train.epochs must be a whole number, got 'many'",
         ),
         ("train x.csv run --train.epochs=1.5", "--train.epochs must be a whole number, got '1.5'"),
-        ("train x.csv run --text.phrases 3 x", "--text.phrases must be whole numbers, got '3 x'"),
+        ("train x.csv run --text.ngrams 3 x", "--text.ngrams must be whole numbers, got '3 x'"),
         ("predict run --batch-size 2.0 a", "--batch-size must be a whole number, got '2.0"),
         (
             "train x.csv run --optimizer.clip_norm x",
@@ -75,11 +78,11 @@ def said(
         ),
         ("export run out --format onx", "--format must be 'onnx' or 'stablehlo', got 'onx'"),
         ("train x.csv run", "x.csv: no such file"),
-        ("train imbd run", "imbd: no such file; the corpora are auto, imdb, builtin, builtin5"),
+        ("train imbd run", "imbd: no such file; the corpora are imdb, builtin, builtin5"),
         ("evaluate nothing x.csv", "RUN must be a folder with a trained run in it"),
         (
-            "train builtin x --teacher y --train.epochs 1",
-            "--train.unlabelled must be above 0 with --teacher, got 0",
+            "train builtin x --distill-from y --train.epochs 1",
+            "--train.unlabelled must be above 0 with --distill-from, got 0",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
@@ -88,12 +91,35 @@ def test_a_wrong_command_line_gets_one_line(line, message, monkeypatch, capsys):
     assert message in said(monkeypatch, capsys, line)
 
 
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_option_of_an_old_name_is_answered_with_its_new_one(old, new, monkeypatch, capsys):
+    lines = {"train": "train x.csv run", "pretrain": "pretrain x.txt run"}
+    options = {name: option_names(commands.command(name)).values() for name in lines}
+    (name, *_) = [name for name in lines if new in options[name]]
+    for typed in (f"{old} 3", f"{old}=3", f"{old.replace('-', '_').replace('__', '--')} 3"):
+        found = said(monkeypatch, capsys, f"{lines[name]} {typed}")
+        assert found == f"no option {old} of {name}: it is {new} now"
+    assert old not in (option for known in options.values() for option in known)
+
+
+@pytest.mark.parametrize("old", REMOVED)
+def test_an_option_that_is_gone_is_answered_with_where_it_went(old, monkeypatch, capsys):
+    where = "only lstm_jax.nn.LSTMLayer and TokenEmbedding have it, in Python"
+    found = said(monkeypatch, capsys, f"train x.csv run {old} 0.1 0.1")
+    assert found == f"no option {old} of train: {where}"
+    found = said(monkeypatch, capsys, f"bilstm {old} 0.1 0.1", "experiments.imdb")
+    assert found == f"no option {old} of bilstm: {where}"
+    field = old.removeprefix("--model.").replace("-", "_")
+    has = {*LSTMLayer.__dataclass_fields__, *TokenEmbedding.__dataclass_fields__}
+    assert has & {field, field.removesuffix("_dropout")}
+
+
 # Each option of a number with a value just outside what is allowed, and what is said of it.
 LIMITS = {
     "--seed": "-1 at least 0",
     "--text.vocabulary-size": "3 at least 4",
-    "--text.phrases": "0 at least 1",
-    "--text.window": "-1 at least 0",
+    "--text.ngrams": "0 at least 1",
+    "--text.cooccurrence-window": "-1 at least 0",
     "--text.max-length": "0 at least 1",
     "--model.embedding-size": "0 at least 1",
     "--model.embedding-scale": "0.0 above 0",
@@ -101,16 +127,13 @@ LIMITS = {
     "--model.layers": "0 at least 1",
     "--model.token-dropout": "1.0 below 1",
     "--model.embedding-dropout": "-0.1 at least 0",
-    "--model.phrase-dropout": "1.0 below 1",
+    "--model.ngram-dropout": "1.0 below 1",
     "--model.layer-dropout": "1.0 below 1",
-    "--model.weight-dropout": "1.0 below 1",
-    "--model.recurrent-dropout": "1.0 below 1",
-    "--model.zoneout": "1.0 below 1",
     "--model.output-dropout": "1.0 below 1",
     "--model.chunk-size": "0 at least 1",
     "--model.forget-bias": "inf finite",
     "--optimizer.learning-rate": "0.0 above 0",
-    "--optimizer.encoder-rate": "0.0 above 0",
+    "--optimizer.encoder-learning-rate-multiplier": "0.0 above 0",
     "--optimizer.warmup-steps": "-1 at least 0",
     "--optimizer.clip-norm": "0.0 above 0",
     "--optimizer.weight-decay": "-1.0 at least 0",
@@ -127,7 +150,7 @@ LIMITS = {
     "--train.keep-checkpoints": "0 at least 1",
     "--train.log-every": "0 at least 1",
 }
-OF_MEMORY = {
+OF_LONG_LAG = {
     "--hidden-size": "0 at least 1",
     "--batch-size": "0 at least 1",
     "--learning-rate": "0.0 above 0",
@@ -140,12 +163,12 @@ CASES = [
     (None, "train x.csv run", "--seed", f"{2**63} below {2**32}"),
     *((None, "pretrain x.csv run", option, limit) for option, limit in list(LIMITS.items())[:3]),
     *(("experiments.imdb", "article", option, limit) for option, limit in LIMITS.items()),
-    *(("experiments.memory", "reber", option, limit) for option, limit in OF_MEMORY.items()),
+    *(("experiments.long_lag", "reber", option, limit) for option, limit in OF_LONG_LAG.items()),
     *(
         (program, start, "--seeds", "-1 at least 0")
         for program, start in {
             "experiments.imdb": "",
-            "experiments.memory": "reber",
+            "experiments.long_lag": "reber",
             "experiments.ablation": "x.tar.gz",
             "experiments.stability": "",
             "experiments.five_classes": "",
@@ -159,8 +182,7 @@ def test_every_number_outside_its_limits_is_refused(
     program, start, option, limit, monkeypatch, capsys
 ):
     value, _, allowed = limit.partition(" ")
-    typed = f"{value} 0" if option == "--model.zoneout" else value
-    found = said(monkeypatch, capsys, f"{start} {option} {typed}", program)
+    found = said(monkeypatch, capsys, f"{start} {option} {value}", program)
     assert found == f"{option} must be {allowed}, got {value}"
 
 
@@ -182,7 +204,7 @@ def test_the_limits_above_are_those_of_all_options_with_a_number(capsys, monkeyp
     assert of(cli.main, "predict --help") == {"--batch-size"}
     assert of(cli.main, "evaluate --help") == of(cli.main, "export --help") == set()
     assert of(imdb.main, "bilstm --help") == {*LIMITS, "--seeds"}
-    assert of(memory.main, "--help") == {*OF_MEMORY, "--seeds"}
+    assert of(long_lag.main, "--help") == {*OF_LONG_LAG, "--seeds"}
     for each in (ablation, stability, five_classes):
         assert of(each.main, "--help") == {"--seeds"}
 
@@ -190,7 +212,7 @@ def test_the_limits_above_are_those_of_all_options_with_a_number(capsys, monkeyp
 def test_the_samples_of_a_language_model_are_at_least_one(tmp_path, monkeypatch, capsys):
     texts = tmp_path / "texts.txt"
     texts.write_text("one\ntwo\n")
-    line = f"pretrain {texts} {tmp_path / 'run'} --predict next_words --samples 0"
+    line = f"pretrain {texts} {tmp_path / 'run'} --objective next_word --samples 0"
     assert said(monkeypatch, capsys, line) == "--samples must be at least 1, got 0"
     assert not (tmp_path / "run").exists()
 
@@ -199,10 +221,12 @@ def test_the_samples_of_a_language_model_are_at_least_one(tmp_path, monkeypatch,
     ("program", "line", "message"),
     [
         ("experiments.imdb", "bilsm", "preset must be one of article, bilstm, .* got 'bilsm'"),
+        ("experiments.imdb", "pretrained", "^no preset pretrained: it is distilled now$"),
+        ("experiments.imdb", "large --seed 1", "^no preset large: it is gone; .*--model.hidden-si"),
         ("experiments.imdb", "--data x.csv", "x.csv: no such file"),
         ("experiments.imdb", "article --epochs 3", "no option --epochs .* mean --train.epochs?"),
-        ("experiments.memory", "", "no TASK; --help says what is needed"),
-        ("experiments.memory", "adding", "TASK must be one of reber, .* or all, got 'adding'"),
+        ("experiments.long_lag", "", "no TASK; --help says what is needed"),
+        ("experiments.long_lag", "adding", "TASK must be one of reber, .* or all, got 'adding'"),
         ("experiments.ablation", "", "no ARCHIVE; --help says what is needed"),
         ("experiments.stability", "--data x.csv", "x.csv: no such file"),
         ("experiments.five_classes", "--sed 1", "no option --sed; did you mean --seeds?"),
@@ -219,7 +243,7 @@ def test_the_program_is_called_in_its_help_as_it_is_called(monkeypatch, capsys):
         (cli.main, "train --help", "usage: python -m lstm_jax train [-h] [TRAIN OPTIONS] DATA RUN"),
         (cli.main, "--help", "usage: python -m lstm_jax [-h]"),
         (imdb.main, "article --help", "usage: python -m experiments.imdb article"),
-        (memory.main, "--help", "usage: python -m experiments.memory [-h] [OPTIONS] TASK"),
+        (long_lag.main, "--help", "usage: python -m experiments.long_lag [-h] [OPTIONS] TASK"),
     ):
         monkeypatch.setattr(sys, "argv", ["/somewhere/__main__.py", *line.split()])
         with pytest.raises(SystemExit) as stopped:
@@ -229,7 +253,7 @@ def test_the_program_is_called_in_its_help_as_it_is_called(monkeypatch, capsys):
 
 
 def test_every_option_of_the_help_is_known_by_its_name(monkeypatch, capsys):
-    for name, command in cli.COMMANDS.items():
+    for name in commands.COMMANDS:
         monkeypatch.setattr(sys, "argv", ["anything", name, "--help"])
         monkeypatch.setenv("COLUMNS", "80")
         with pytest.raises(SystemExit):
@@ -237,7 +261,11 @@ def test_every_option_of_the_help_is_known_by_its_name(monkeypatch, capsys):
         shown = set(
             re.findall(r"^[│ ] (?:-\w [^,\n]*, )?(--[a-z][\w.-]*)", capsys.readouterr().out, re.M)
         )
-        known = {typed for typed in option_names(command).values() if typed.startswith("--")}
+        known = {
+            typed
+            for typed in option_names(commands.command(name)).values()
+            if typed.startswith("--")
+        }
         assert known == shown - {"--help"}
 
 
@@ -248,7 +276,7 @@ def test_settings_refuse_in_a_sentence():
     for make, message in (
         (lambda: TrainConfig(batch_size=0), "batch_size must be at least 1, got 0"),
         (lambda: TextConfig("spaces"), "tokenizer must be 'keras' or 'punctuation', got 'spaces'"),  # pyright: ignore
-        (lambda: TextConfig(phrases=(5, 0)), "phrases[1] must be at least 1, got 0"),
+        (lambda: TextConfig(ngrams=(5, 0)), "ngrams[1] must be at least 1, got 0"),
         (lambda: TrainConfig(epoch=3), "epoch is no field of this"),  # pyright: ignore
         (lambda: TrainConfig(ema_decay=1.0), "ema_decay must be below 1, got 1.0"),
         (lambda: TrainConfig(adversarial=float("nan")), "adversarial must be finite, got nan"),
@@ -291,10 +319,10 @@ def test_options_are_named_as_they_are_typed():
         "lines": "--json",
         "seed": "--seed",
     }
-    of_train = option_names(cli.train)
+    of_train = option_names(commands.command("train"))
     for message, expected in (
         ("batch_size must be at least 1, got 0", "--train.batch-size must be at least 1, got 0"),
-        ("phrases[1] must be at least 1, got 0", "--text.phrases must be at least 1, got 0"),
+        ("ngrams[1] must be at least 1, got 0", "--text.ngrams must be at least 1, got 0"),
         (
             "text_column and label_column must differ",
             "--text-column and --label-column must differ",
@@ -311,6 +339,16 @@ def test_errors_of_a_command_name_its_options_too():
     assert call(command, ["x", "--deeper.share", "0.25", "--json"], typed="x") == "x 3 0.25 True"
     with pytest.raises(ValueError, match=r"^--deeper\.batch-size must be .* --deeper\.share and"):
         call(command, ["x", "--seed", "1"], typed="x")
+
+
+def test_an_option_of_several_values_that_gets_too_few_says_how_many():
+    def of_two(pair: tuple[float, float] = (0.0, 0.0)) -> float:
+        """Does nothing."""
+        return sum(pair)
+
+    assert call(of_two, ["--pair", "1", "2"], typed="x") == 3
+    with pytest.raises(ValueError, match=r"^--pair needs 2 values$"):
+        call(of_two, ["--pair", "1"], typed="x")
 
 
 def test_the_systems_refusals_begin_with_the_file(tmp_path):

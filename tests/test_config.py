@@ -103,7 +103,22 @@ def test_such_a_setting_is_refused_in_a_file(tmp_path, value):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("format", "maker"),
+    [(1, "version 0.1"), (None, "version 0.1 or older"), (3, "a later version")],
+)
+def test_a_file_of_another_version_is_refused_by_the_versions_name(tmp_path, format, maker):
+    content = {"format": format, "model": {"zoneout": [0.0, 0.0]}, "a_field": "of that version"}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    said = (
+        rf"config\.json: format must be 2, got {format}: the run was made by {maker} of lstm_jax,"
+    )
+    with pytest.raises(ValueError, match=said) as caught:
+        Config.load(tmp_path / "config.json")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_configuration_is_read_back(tmp_path):
     (tmp_path / "config.json").write_text(small.CONFIG.to_json())
     assert Config.load(tmp_path / "config.json") == small.CONFIG
-    assert json.loads(small.CONFIG.to_json())["format"] == 1
+    assert json.loads(small.CONFIG.to_json())["format"] == 2

@@ -11,21 +11,18 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from lstm_jax import cli
+from lstm_jax.cli.tables import MOST, Confusion, metrics_table
 from lstm_jax.console import Sheet, duration, printable, say
-from lstm_jax.metric_tables import MOST, Confusion, metrics_table
 
-RESULT = {
-    f"{part}_{name}": value
-    for part in ("validation", "test")
-    for name, value in {
-        "accuracy": 0.92314,
-        "macro_f1": 0.91,
-        "loss": 0.2123,
-        "auc": 0.97,
-        "calibration_error": 0.0123,
-        "examples": 1_250_000,
-    }.items()
+METRICS = {
+    "accuracy": 0.92314,
+    "macro_f1": 0.91,
+    "loss": 0.2123,
+    "auc": 0.97,
+    "calibration_error": 0.0123,
+    "examples": 1_250_000,
 }
+PARTS = {"validation": METRICS, "test": METRICS}
 NAMES = {
     "two": ("neg", "pos"),
     "six": ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"),
@@ -48,7 +45,7 @@ def shown(width: int, *things, terminal: bool = False) -> str:
 
 
 def test_metrics_are_a_table_at_80_columns_and_blocks_at_60():
-    assert shown(80, metrics_table(RESULT)) == (
+    assert shown(80, metrics_table(PARTS)) == (
         "┏━━━━━━━━━━━━┳━━━━━━━━━━┳━━━━━━━━━━┳━━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━━━┳━━━━━━━━━━━┓\n"
         "┃            ┃          ┃          ┃        ┃        ┃ calibration ┃           ┃\n"
         "┃ part       ┃ accuracy ┃ macro F1 ┃   loss ┃    AUC ┃       error ┃  examples ┃\n"
@@ -57,7 +54,7 @@ def test_metrics_are_a_table_at_80_columns_and_blocks_at_60():
         "│ test       │   92.31% │   0.9100 │ 0.2123 │ 0.9700 │      0.0123 │ 1,250,000 │\n"
         "└────────────┴──────────┴──────────┴────────┴────────┴─────────────┴───────────┘\n"
     )
-    assert [line.rstrip() for line in shown(60, metrics_table(RESULT)).splitlines()][:8] == [
+    assert [line.rstrip() for line in shown(60, metrics_table(PARTS)).splitlines()][:8] == [
         "part: validation",
         "  accuracy           92.31%",
         "  macro F1           0.9100",
@@ -70,15 +67,15 @@ def test_metrics_are_a_table_at_80_columns_and_blocks_at_60():
 
 
 def test_what_could_not_be_measured_is_a_dash():
-    assert "│   - │" in shown(80, metrics_table({"accuracy": 0.5, "auc": None}))
+    assert "│   - │" in shown(80, metrics_table({"test": {"accuracy": 0.5, "auc": None}}))
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
 def test_no_table_is_wider_than_its_console_or_cuts_a_word(names, width):
     counts = np.random.default_rng(0).integers(1, 1000, (len(names), len(names))).tolist()
-    confusion = Confusion(counts, names, "test_confusion in runs/a/result.json")
-    printed = shown(width, metrics_table(RESULT), confusion)
+    confusion = Confusion(counts, names, "confusion in runs/a/result.json")
+    printed = shown(width, metrics_table(PARTS), confusion)
     assert "…" not in printed
     assert "\x1b" not in printed
     assert max(map(cell_len, printed.splitlines())) <= width
@@ -181,6 +178,6 @@ def test_classes_files_and_runs_with_markup_in_their_names_are_shown_as_they_are
     assert found["class_names"] == ["[/neg]", "[neg]"]
     assert np.sum(found["confusion"]) == found["examples"] == 40
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    assert result["test_confusion"] == found["confusion"]
+    assert result["confusion"] == found["confusion"]
     run(monkeypatch, "train", data, folder, "--test", data, *SETTINGS, "--resume")
     assert f"{folder} is finished" in capsys.readouterr().out

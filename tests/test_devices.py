@@ -17,12 +17,9 @@ import json, sys
 from dataclasses import replace
 from pathlib import Path
 import jax, small
-from rich.console import Console
-from lstm_jax.train import loop
 config = replace(small.CONFIG, train=replace(small.CONFIG.train, batch_size=12, log_every=1))
-quiet = Console(quiet=True)
-result = loop.train(config, small.corpus(), Path(sys.argv[1]), command="", console=quiet)
-print(json.dumps({"devices": len(jax.devices()), **result}))
+result = small.train(config, small.corpus(), Path(sys.argv[1]))
+print(json.dumps({"devices": len(jax.devices()), **result.to_json()}))
 """
 
 
@@ -54,9 +51,9 @@ def test_eight_devices_have_the_losses_of_one_and_count_each_example_once(tmp_pa
     ]
     assert len(losses[0]) == one["steps"]
     np.testing.assert_allclose(losses[1], losses[0], atol=1e-5)
-    for name in ("validation_loss", "test_loss", "test_accuracy"):
-        assert eight[name] == pytest.approx(one[name], abs=1e-5)
-    assert eight["test_examples"] == one["test_examples"] == 30
+    for part, name in (("validation", "loss"), ("test", "loss"), ("test", "accuracy")):
+        assert eight[part][name] == pytest.approx(one[part][name], abs=1e-5)
+    assert eight["test"]["examples"] == one["test"]["examples"] == 30
 
 
 def test_a_run_is_opened_exported_and_started_from_on_any_number_of_devices(tmp_path):

@@ -8,7 +8,7 @@ import reference
 
 import lstm_jax
 from lstm_jax import LSTMState, init_lstm, lstm, lstm_cell, scan_cell, zero_state
-from lstm_jax.dropouts import RecurrentDropout, Zoneout, drop_weights
+from lstm_jax.nn.recurrent_dropout import RecurrentDropout, Zoneout, drop_weights
 
 B, T, D, H = 4, 6, 3, 50
 LENGTHS = jnp.array([6, 0, 3, 1])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lstm_jax.text.duplicates import near_duplicates
+from lstm_jax.data.duplicates import near_duplicates
 
 WORDS = [f"w{number}" for number in range(40)]
 

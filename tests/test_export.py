@@ -17,11 +17,11 @@ import small
 
 import lstm_jax
 from lstm_jax import cli
+from lstm_jax.data import load_corpus
 from lstm_jax.interop import export
 from lstm_jax.interop.stablehlo import classifier_to_stablehlo
-from lstm_jax.run import Run
-from lstm_jax.text import Phrases, WordTokenizer, load_corpus
-from lstm_jax.train import loop
+from lstm_jax.predictor import Predictor
+from lstm_jax.text import NGrams, WordTokenizer
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
@@ -44,45 +44,45 @@ def tokenizer(preset: str, size: int = 22) -> WordTokenizer:
     return WordTokenizer.train([*WORDS, *ODD], preset=preset, vocabulary_size=size)
 
 
-def random_run(classes=2, phrases=(), model=None, size=22, **text) -> Run:
+def random_run(classes=2, ngrams=(), model=None, size=22, **text) -> Predictor:
     """A run whose weights, biases too, are drawn and not trained."""
     text = {"tokenizer": "punctuation", "max_length": 8, **text}
     config = replace(
         small.CONFIG,
-        text=replace(small.CONFIG.text, phrases=phrases, **text),
+        text=replace(small.CONFIG.text, ngrams=ngrams, **text),
         model=replace(small.CONFIG.model, **{"hidden_size": 5, **(model or {})}),
     )
     words = tokenizer(config.text.tokenizer, size)
     found = None
-    if phrases:
+    if ngrams:
         sequences = words.encode_batch([*WORDS, *ODD])
-        found = Phrases.find(sequences, words.vocabulary_size, phrases)
-        assert all(len(codes) > 5 for codes in found.codes)
+        found = NGrams.find(sequences, words.vocabulary_size, ngrams)
+        assert all(len(keys) > 5 for keys in found.keys)
     names = ("no", "yes", *(f"class {n}" for n in range(2, classes)))
-    empty = Run(Path(), config, names, words, {}, 0.4, found)
+    empty = Predictor(Path(), config, names, words, {}, 0.4, found)
     shapes = jax.eval_shape(empty._init)
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda s: rng.normal(size=s.shape).astype(np.float32), shapes)
-    run = Run(Path(), config, names, words, params, 0.4, found)
+    run = Predictor(Path(), config, names, words, params, 0.4, found)
     # Probabilities near 0 and 1 would say little.
     params["head"]["bias"] -= run.temperature * run.logits(ODD).mean(axis=0)
-    return Run(Path(), config, names, words, params, run.temperature, found)
+    return Predictor(Path(), config, names, words, params, run.temperature, found)
 
 
-def score(run: Run, folder: Path, format: export.Format, texts=ODD):
+def score(run: Predictor, folder: Path, format: export.Format, texts=ODD):
     """What the exported script says of texts, in this process."""
     folder.mkdir(exist_ok=True)
     export.write_folder(run, folder, format)
     return runpy.run_path(str(folder / "score.py"))["score"](list(texts))
 
 
-def check(run: Run, folder: Path, format: export.Format, texts=ODD):
+def check(run: Predictor, folder: Path, format: export.Format, texts=ODD):
     expected = run.predict(texts)
     assert expected.std(axis=0).max() > 0.005, "a test on which all texts are alike"
     np.testing.assert_allclose(score(run, folder, format, texts), expected, atol=1e-5)
 
 
-def check_lengths(run: Run, model):
+def check_lengths(run: Predictor, model):
     """A model on tokens [B, T] of all lengths from 0 to T, whatever stands in the padding."""
     rng = np.random.default_rng(0)
     logits = jax.jit(lambda *batch: run.model.apply({"params": run.params}, *batch))
@@ -146,32 +146,24 @@ def test_onnx_has_these_cells(cell, tmp_path):
     check_lengths(run, load_model(tmp_path, "onnx"))
 
 
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (
-            {"cell": "layer_norm"},
-            r"cell must be one of lstm, peephole, coupled, no_bias in an ONNX model, got "
-            r"'layer_norm', Variant\(normalise=True\); a StableHLO program may have any$",
-        ),
-        ({"zoneout": (0.1, 0.0)}, "zoneout must be 0"),
-    ],
-    ids=["layer_norm", "zoneout"],
-)
-def test_onnx_refuses_what_it_cannot_say(model, message, tmp_path):
+def test_onnx_refuses_what_it_cannot_say(tmp_path):
+    message = (
+        r"cell must be one of lstm, peephole, coupled, no_bias in an ONNX model, got "
+        r"'layer_norm', Variant\(normalise=True\); a StableHLO program may have any$"
+    )
     with pytest.raises(ValueError, match=message):
-        export.export_run(random_run(model=model), tmp_path / "out", "onnx")
+        export.export_run(random_run(model={"cell": "layer_norm"}), tmp_path / "out", "onnx")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("model", "text"),
     [
-        ({"pooling": "last", "direction": "backward", "recurrent_dropout": 0.2}, TEXT_SETTINGS[2]),
+        ({"pooling": "last", "direction": "backward"}, TEXT_SETTINGS[2]),
         ({"pooling": "max", "direction": "forward", "chunk_size": 3}, TEXT_SETTINGS[3]),
         ({"pooling": "mean", "merge": "mul", "implementation": "scan"}, TEXT_SETTINGS[5]),
         ({"pooling": "attention", "cell": "layer_norm", "layers": 2}, TEXT_SETTINGS[6]),
-        ({"pooling": "max_mean", "cell": "coupled", "zoneout": (0.1, 0.2)}, TEXT_SETTINGS[11]),
+        ({"pooling": "max_mean", "cell": "coupled"}, TEXT_SETTINGS[11]),
     ],
     ids=lambda settings: settings.get("pooling", settings.get("pad")),
 )
@@ -183,14 +175,14 @@ def test_stablehlo_scores_as_the_run_does(model, text, tmp_path):
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("pad", ["front", "back"])
-def test_phrases_and_many_classes(format, pad, tmp_path):
-    run = random_run(classes=5, phrases=(200, 60, 20), size=15, pad=pad)
+def test_ngrams_and_many_classes(format, pad, tmp_path):
+    run = random_run(classes=5, ngrams=(200, 60, 20), size=15, pad=pad)
     check(run, tmp_path, format)
     check_lengths(run, load_model(tmp_path, format))
-    without = Run(
+    without = Predictor(
         Path(), run.config, run.class_names, run.tokenizer, run.params, run.temperature, None
     )
-    assert np.abs(without.predict(ODD) - run.predict(ODD)).max() > 0.01, "phrases do nothing"
+    assert np.abs(without.predict(ODD) - run.predict(ODD)).max() > 0.01, "n-grams do nothing"
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -368,14 +360,14 @@ def test_a_run_in_bfloat16_is_exported_in_float32(tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A trained run with phrases."""
+    """A trained run with n-grams."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     config = replace(
         small.CONFIG,
-        text=replace(small.CONFIG.text, phrases=(40, 20)),
+        text=replace(small.CONFIG.text, ngrams=(40, 20)),
         train=replace(small.CONFIG.train, epochs=2, buckets=1),
     )
-    loop.train(config, small.corpus(), folder, command="test")
+    small.train(config, small.corpus(), folder, command="test")
     return folder
 
 
@@ -420,7 +412,7 @@ def test_a_model_that_differs_is_not_left_behind(trained, tmp_path, monkeypatch)
     def exported():
         run = lstm_jax.load(trained)
         expected = run.predict(export.typical_texts(run))
-        monkeypatch.setattr(Run, "predict", lambda self, texts: expected)
+        monkeypatch.setattr(Predictor, "predict", lambda self, texts: expected)
         return export.export_run(run, tmp_path / "out", "onnx")
 
     monkeypatch.setattr(export, "_model", warmer)
@@ -493,10 +485,10 @@ def test_1000_real_reviews_are_scored_as_by_the_run(tmp_path):
     )
     some = corpus.train.texts[::10]
     words = WordTokenizer.train(some, preset="punctuation", vocabulary_size=8_000)
-    phrases = Phrases.find(words.encode_batch(some), words.vocabulary_size, (10_000, 5_000))
-    run = Run(tmp_path, config, corpus.class_names, words, {}, 1.0, phrases)
+    ngrams = NGrams.find(words.encode_batch(some), words.vocabulary_size, (10_000, 5_000))
+    run = Predictor(tmp_path, config, corpus.class_names, words, {}, 1.0, ngrams)
     shapes = jax.eval_shape(run._init)
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda s: rng.normal(0, 0.3, s.shape).astype(np.float32), shapes)
-    run = Run(tmp_path, config, corpus.class_names, words, params, 1.3, phrases)
+    run = Predictor(tmp_path, config, corpus.class_names, words, params, 1.3, ngrams)
     check(run, tmp_path / "onnx", "onnx", corpus.test.texts[::25])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lstm_jax.text import DataUnavailableError, imdb
+from lstm_jax.data import DataUnavailableError, imdb
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 real_data = pytest.mark.real_data
@@ -198,7 +198,7 @@ def made_up_url(server, monkeypatch):
     """The made-up archive as the one to download, with its checksum."""
     import tensorflow_datasets as tfds
 
-    from lstm_jax.text.imdb_builder import ImdbReviews
+    from lstm_jax.data.imdb_builder import ImdbReviews
 
     checksum = hashlib.sha256(server.content).hexdigest()
     info = tfds.core.download.checksums.UrlInfo(len(server.content), checksum, "a.tar.gz")

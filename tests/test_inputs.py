@@ -12,8 +12,7 @@ import small
 
 import lstm_jax
 from lstm_jax import cli
-from lstm_jax.text import Corpus
-from lstm_jax.train import loop
+from lstm_jax.data import Corpus
 
 TEXTS = ["a verdict0 film", "", "the verdict1, so: \u201cschön\u201d", "verdict0"]
 
@@ -24,7 +23,7 @@ def run(tmp_path_factory):
     made = small.corpus()
     corpus = Corpus("small", made.train, made.test, ("schlecht", "schön"))
     config = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=3))
-    loop.train(config, corpus, path, command="test")
+    small.train(config, corpus, path)
     return lstm_jax.load(path)
 
 

@@ -58,7 +58,6 @@ def test_without_a_compiler_xla_does_it_and_the_kernel_says_why_not(without_a_co
     assert result.stdout.startswith("it was not compiled: no working C++ compiler")
 
 
-@pytest.mark.slow
 def test_without_a_compiler_the_tests_of_what_is_left_pass(without_a_compiler):
     tests = [str(ROOT / "tests" / f"test_{name}.py") for name in ("lstm", "layers", "cpu_kernel")]
     chosen = "reference or pool or compiled"

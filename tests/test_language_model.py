@@ -8,22 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import small
-from rich.console import Console
+from small import pretrain
 
 import lstm_jax
-from lstm_jax.text import Batch
-from lstm_jax.train import loop
+from lstm_jax.data import Batch
+from lstm_jax.models.language_model import LanguageModel
+from lstm_jax.recipes.pretrain import cut_into_chunks
 from lstm_jax.train.checkpoints import load_encoder
-from lstm_jax.train.language_model import (
-    LanguageModel,
-    Prediction,
-    draw_words,
-    mean_word_loss,
-    word_shares,
-)
-from lstm_jax.train.pretraining import in_pieces, pretrain
+from lstm_jax.train.evaluation import PretrainingEvaluator
+from lstm_jax.train.losses import NextWord
+from lstm_jax.train.losses.next_word import draw_probabilities, draw_words
 
-QUIET = Console(quiet=True)
 MODEL = LanguageModel(small.replace_dropout(small.CONFIG.model), 20)
 directions = pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
 
@@ -45,7 +40,7 @@ def batch(rng):
 @directions
 def test_each_word_but_the_last_read_is_predicted_once(direction, batch):
     model = a_model(direction)
-    params = Prediction(model).init(jax.random.key(0))
+    params = NextWord(model).init(jax.random.key(0))
     _, targets, valid = model.apply({"params": params}, batch.tokens, batch.lengths)
     ways = len(model.directions)
     targets, valid = (np.asarray(a).reshape(ways, 4, 7) for a in (targets, valid))
@@ -59,7 +54,7 @@ def test_each_word_but_the_last_read_is_predicted_once(direction, batch):
 @directions
 def test_a_word_is_not_predicted_from_itself(direction, batch):
     model = a_model(direction)
-    params = Prediction(model).init(jax.random.key(0))
+    params = NextWord(model).init(jax.random.key(0))
 
     def vectors(tokens):
         found, targets, valid = model.apply({"params": params}, tokens, batch.lengths)
@@ -71,44 +66,47 @@ def test_a_word_is_not_predicted_from_itself(direction, batch):
     after, _, _ = vectors(changed)
     shape = (len(model.directions), 4, 7)
     ways = dict(zip(model.directions, range(2), strict=False))
-    moved = (before != after).any(-1).reshape(shape)
+    differs = (before != after).any(-1).reshape(shape)
     for name, way in ways.items():
         predicting = 2 if name == "forward" else 4  # the place from which word 3 is predicted
         assert valid.reshape(shape)[way, 0, predicting]
-        assert not moved[way, 0, predicting]
-        assert moved[way, 0, 3]
+        assert not differs[way, 0, predicting]
+        assert differs[way, 0, 3]
 
 
-def test_words_are_drawn_as_often_as_their_shares_say():
-    shares = np.asarray(word_shares(50))
-    assert shares.sum() == pytest.approx(1, abs=1e-5)
+def test_words_are_drawn_as_often_as_their_probabilities_say():
+    probabilities = np.asarray(draw_probabilities(50))
+    assert probabilities.sum() == pytest.approx(1, abs=1e-5)
     drawn = np.asarray(draw_words(jax.random.key(0), 200_000, 50))
-    np.testing.assert_allclose(np.bincount(drawn, minlength=50) / 200_000, shares, atol=0.003)
+    frequencies = np.bincount(drawn, minlength=50) / 200_000
+    np.testing.assert_allclose(frequencies, probabilities, atol=0.003)
 
 
 def test_the_sampled_loss_comes_near_the_whole_one(batch):
     """With many draws the estimate of the normalisation has little variance."""
-    objective = Prediction(MODEL, samples=20_000)
-    params = objective.init(jax.random.key(0))
+    loss = NextWord(MODEL, samples=20_000)
+    params = loss.init(jax.random.key(0))
     params["bias"] = jnp.linspace(-1, 1, 20)
-    (loss, totals), gradients = objective.gradient(params, batch, jax.random.key(1))
-    exact = mean_word_loss(MODEL, [batch], params)
-    assert float(loss) == pytest.approx(exact["loss"], abs=0.03)
+    differentiated = jax.value_and_grad(loss, has_aux=True)
+    (value, totals), gradients = differentiated(params, batch, jax.random.key(1))
+    exact = PretrainingEvaluator(loss, [batch])(params)
+    assert float(value) == pytest.approx(exact["loss"], abs=0.03)
     assert exact["perplexity"] == pytest.approx(np.exp(exact["loss"]))
     assert float(totals.examples) == 2 * (batch.lengths - 1).sum()
     assert all(np.abs(array).max() > 0 for array in jax.tree.leaves(gradients))
 
 
-def test_pieces_leave_nothing_out():
-    pieces = in_pieces([np.arange(7), np.arange(3), np.arange(6)], 3)
-    assert [len(piece) for piece in pieces] == [3, 3, 1, 3, 3, 3]
-    np.testing.assert_array_equal(np.concatenate(pieces[:3]), np.arange(7))
+def test_chunks_leave_nothing_out():
+    sequences = [np.arange(count, dtype=np.int32) for count in (7, 3, 6)]
+    chunks = cut_into_chunks(sequences, 3)
+    assert [len(chunk) for chunk in chunks] == [3, 3, 1, 3, 3, 3]
+    np.testing.assert_array_equal(np.concatenate(chunks), np.concatenate(sequences))
 
 
 def test_two_layers_that_read_both_ways_are_refused():
     model = LanguageModel(replace(MODEL.config, layers=2), 20)
     with pytest.raises(ValueError, match="must have one layer"):
-        Prediction(model).init(jax.random.key(0))
+        NextWord(model).init(jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
@@ -123,20 +121,19 @@ def pretrained(tmp_path_factory):
         model=small.replace_dropout(small.CONFIG.model),
         train=replace(small.CONFIG.train, epochs=15),
     )
-    how = {"name": "cycle", "predict": "next_words", "command": "test", "console": QUIET}
-    return path, pretrain(config, texts, path, **how)
+    return path, pretrain(config, texts, path, name="cycle", objective="next_word")
 
 
 def test_a_language_model_learns_what_follows(pretrained):
     _, result = pretrained
     # Only the first and the last word cannot be known: one of twelve words, of ten predicted.
-    assert result["validation_perplexity"] < 2.5
+    assert result.validation["perplexity"] < 2.5
 
 
 def test_a_classifier_starts_from_a_language_model(pretrained, tmp_path):
     path, _ = pretrained
     corpus, config = small.corpus(), replace(small.CONFIG, model=MODEL.config)
-    loop.train(config, corpus, tmp_path / "run", command="", init=path, console=QUIET)
+    small.train(config, corpus, tmp_path / "run", init=path)
     run = lstm_jax.load(tmp_path / "run")
     assert (
         run.tokenizer.to_json()
@@ -151,23 +148,23 @@ def test_a_classifier_starts_from_a_language_model(pretrained, tmp_path):
             assert np.corrcoef(np.ravel(before), np.ravel(after))[0, 1] > 0.5
 
 
-def test_halves_start_from_a_language_model(pretrained, tmp_path):
+def test_two_view_pretraining_starts_from_a_language_model(pretrained, tmp_path):
     path, _ = pretrained
     still = replace(small.CONFIG.optimizer, learning_rate=1e-12)
     config = replace(
         small.CONFIG,
-        text=replace(small.CONFIG.text, phrases=(5,)),
+        text=replace(small.CONFIG.text, ngrams=(5,)),
         model=small.replace_dropout(small.CONFIG.model),
         optimizer=still,
         # None of its words is in the vocabulary, so there is nothing to validate on.
         train=replace(small.CONFIG.train, epochs=1, validation_fraction=0.0),
     )
-    how = {"name": "films", "command": "test", "console": QUIET, "init": path}
-    result = pretrain(config, small.corpus().train.texts, tmp_path / "halves", **how)
-    assert result["predicts"] == "halves"
-    before, after = (load_encoder(run / "weights") for run in (path, tmp_path / "halves"))
-    assert set(after["embedding"]) - set(before["embedding"]) == {"phrases_of_2"}
-    del after["embedding"]["phrases_of_2"]
+    texts = small.corpus().train.texts
+    result = pretrain(config, texts, tmp_path / "two_view", name="films", init=path)
+    assert result.outcome.objective == "two_view"
+    before, after = (load_encoder(run / "weights") for run in (path, tmp_path / "two_view"))
+    assert set(after["embedding"]) - set(before["embedding"]) == {"ngrams_of_2"}
+    del after["embedding"]["ngrams_of_2"]
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), before, after)
 
 
@@ -175,11 +172,9 @@ def test_a_language_model_of_another_size_is_refused(pretrained, tmp_path):
     path, _ = pretrained
     config = replace(small.CONFIG, model=replace(MODEL.config, hidden_size=9))
     with pytest.raises(ValueError, match="must fit the model"):
-        loop.train(config, small.corpus(), tmp_path, command="", init=path, console=QUIET)
+        small.train(config, small.corpus(), tmp_path, init=path)
 
 
 def test_a_folder_without_a_run_cannot_be_started_from(tmp_path):
     with pytest.raises(ValueError, match="must be the folder of a finished run"):
-        loop.train(
-            small.CONFIG, small.corpus(), tmp_path / "run", command="", init=tmp_path / "none"
-        )
+        small.train(small.CONFIG, small.corpus(), tmp_path / "run", init=tmp_path / "none")

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lstm_jax.classifier import ModelConfig, TextClassifier
-from lstm_jax.layers import LSTMLayer, LSTMStack
-from lstm_jax.pooling import Pool
-from lstm_jax.text import Phrases
+from lstm_jax.models.classifier import TextClassifier
+from lstm_jax.models.config import ModelConfig
+from lstm_jax.nn.layer import LSTMLayer
+from lstm_jax.nn.pooling import Pool
+from lstm_jax.nn.stack import LSTMStack
+from lstm_jax.text import NGrams
 
 B, D, H = 3, 4, 5
 POOLINGS = ("last", "max", "mean", "max_mean", "attention")
@@ -30,9 +32,9 @@ def test_a_classifier_of_no_steps_gives_the_bias_of_its_last_layer(pooling, dire
         token_dropout=0.2,
         embedding_dropout=0.2,
         layer_dropout=0.2,
-        phrase_dropout=0.2,
+        ngram_dropout=0.2,
     )
-    model = TextClassifier(config, 20, classes=3, phrases=Phrases(20, (np.array([21, 22]),)))
+    model = TextClassifier(config, 20, classes=3, ngrams=NGrams(20, (np.array([21, 22]),)))
     tokens, lengths = jnp.zeros((B, 0), jnp.int32), jnp.zeros(B, jnp.int32)
     variables = model.init(jax.random.key(0), tokens, lengths)
     variables["params"]["head"]["bias"] = bias = jnp.array([1.0, 2.0, 3.0])
@@ -54,9 +56,8 @@ def test_a_stack_of_no_steps_keeps_the_states_it_started_from():
     stack = LSTMStack(2, partial(LSTMLayer, H))
     (_, variables) = stack.init_with_output(jax.random.key(0), jnp.zeros((B, 1, D)))
     states = stack.apply(variables, jnp.ones((B, 1, D))).state
-    encoding = stack.apply(variables, jnp.zeros((B, 0, D)), initial_state=states, gates=True)
+    encoding = stack.apply(variables, jnp.zeros((B, 0, D)), initial_state=states)
     assert encoding.outputs.shape == (B, 0, H)
-    assert encoding.gates[1].forget.shape == (B, 0, H)
     np.testing.assert_array_equal(encoding.last, states[1].hidden)
     jax.tree.map(np.testing.assert_array_equal, encoding.state, states)
 
@@ -94,8 +95,8 @@ NOISE = [{"weight_dropout": 0.5}, {"recurrent_dropout": 0.5}, {"zoneout": (0.5, 
 
 @pytest.mark.parametrize("noise", NOISE, ids=str)
 def test_a_layer_under_remat_in_training_is_the_layer_itself(noise):
-    """`static_argnums` as Flax counts them: 0 is the module, 4 and 5 are gates and train."""
-    Remat = nn.remat(LSTMLayer, static_argnums=(4, 5))
+    """`static_argnums` as Flax counts them: 0 is the module, 4 is train."""
+    Remat = nn.remat(LSTMLayer, static_argnums=4)
     settings = {"direction": "bidirectional", **noise}
     layer, remat = LSTMLayer(H, **settings), Remat(H, **settings)
     variables = layer.init(jax.random.key(0), INPUTS)
@@ -103,7 +104,7 @@ def test_a_layer_under_remat_in_training_is_the_layer_itself(noise):
 
     def loss(variables, module):
         lengths = jnp.array([2, 0, 1])
-        encoding = module.apply(variables, INPUTS, lengths, None, False, True, rngs=rngs)
+        encoding = module.apply(variables, INPUTS, lengths, None, True, rngs=rngs)
         return (encoding.outputs**2).sum()
 
     expected = jax.value_and_grad(loss)(variables, layer)
@@ -120,7 +121,7 @@ def test_a_layer_without_noise_takes_train_under_remat_by_name_too():
 
 
 def test_a_stack_of_layers_under_remat_trains():
-    Remat = nn.remat(LSTMLayer, static_argnums=(4, 5))
+    Remat = nn.remat(LSTMLayer, static_argnums=4)
     settings = {"weight_dropout": 0.5}
     stacks = [
         LSTMStack(2, partial(layer, H, **settings), dropout=0.5) for layer in (LSTMLayer, Remat)
@@ -135,12 +136,10 @@ def test_a_stack_of_layers_under_remat_trains():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), found, expected)
 
 
-@pytest.mark.parametrize("name", ["train", "gates"])
-def test_a_traced_setting_is_refused_in_one_line_that_says_what_to_write(name):
+def test_a_traced_setting_is_refused_in_one_line_that_says_what_to_write():
     remat = nn.remat(LSTMLayer)(H, weight_dropout=0.5)
     variables = LSTMLayer(H).init(jax.random.key(0), INPUTS)
-    with pytest.raises(
-        ValueError, match=f"{name} must be True or False.*static_argnums="
-    ) as caught:
-        remat.apply(variables, INPUTS, **{name: True}, rngs={"dropout": jax.random.key(1)})
+    message = r"train must be True or False.*static_argnums=4"
+    with pytest.raises(ValueError, match=message) as caught:
+        remat.apply(variables, INPUTS, train=True, rngs={"dropout": jax.random.key(1)})
     assert "\n" not in str(caught.value)

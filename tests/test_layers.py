@@ -7,10 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lstm_jax import Bidirectional, LSTMParams, LSTMState, lstm, lstm_gates, scan_cell
-from lstm_jax.classifier import ModelConfig, TextClassifier
-from lstm_jax.layers import Encoding, LSTMLayer, LSTMStack, TokenEmbedding
-from lstm_jax.pooling import Pool
+from lstm_jax import Bidirectional, LSTMParams, LSTMState, lstm, scan_cell
+from lstm_jax.models.classifier import TextClassifier
+from lstm_jax.models.config import ModelConfig
+from lstm_jax.nn.embedding import TokenEmbedding
+from lstm_jax.nn.layer import Encoding, LSTMLayer
+from lstm_jax.nn.pooling import Pool
+from lstm_jax.nn.stack import LSTMStack
 from lstm_jax.variants import VARIANTS, Variant
 
 LENGTHS = jnp.array([6, 0, 3, 1])
@@ -206,32 +209,6 @@ def test_a_bidirectional_layer_starts_from_a_state_for_each_direction(inputs):
         jax.tree.map(np.testing.assert_array_equal, end, final)
 
 
-@pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
-def test_gates_of_every_step_come_on_request_and_only_then(direction, inputs):
-    stack = LSTMStack(2, partial(LSTMLayer, 5, direction))
-    variables = stack.init(jax.random.key(0), inputs, LENGTHS)
-    asked = stack.apply(variables, inputs, LENGTHS, gates=True).gates
-    assert stack.apply(variables, inputs, LENGTHS).gates is None
-    layer = inputs
-    for number in range(2):
-        name = f"layer_{number}"
-        both = direction == "bidirectional"
-        ways = asked[number]._asdict() if both else {direction: asked[number]}
-        for way, gates in ways.items():
-            params = LSTMParams(**variables["params"][name][way])
-            for n, length in enumerate(np.asarray(LENGTHS)):
-                state = LSTMState(*jnp.zeros((2, 1, 5)))
-                for t in range(length)[:: -1 if way == "backward" else 1]:
-                    expected = lstm_gates(params, state, layer[n, t][None])
-                    for found, wanted in zip(gates, expected, strict=True):
-                        np.testing.assert_allclose(found[n, t], wanted[0], atol=1e-6)
-                    _, state = lstm(params, layer[n, t][None, None], initial_state=state)
-                for found in gates:
-                    np.testing.assert_array_equal(found[n, length:], 0)
-        one = LSTMLayer(5, direction)
-        layer = one.apply({"params": variables["params"][name]}, layer, LENGTHS).outputs
-
-
 @pytest.mark.parametrize(
     "noise", [{"weight_dropout": 0.5}, {"recurrent_dropout": 0.5}, {"zoneout": (0.5, 0.5)}], ids=str
 )
@@ -259,6 +236,12 @@ WRONG = {
     "cell must be one of": {"cell": "gru"},
     "recurrent_dropout and zoneout": {"recurrent_dropout": 0.1, "zoneout": (0.1, 0.1)},
     'must be "auto" or "scan"': {"cell": "peephole", "implementation": "xla"},
+    "zoneout, got 'auto' and 'bfloat16'": {"zoneout": (0.1, 0.0), "precision": "bfloat16"},
+    "zoneout, got 'scan' and 'bfloat16'": {
+        "recurrent_dropout": 0.1,
+        "implementation": "scan",
+        "precision": "bfloat16",
+    },
 }
 
 

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lstm_jax import Variant, bidirectional_lstm, gates_of_outputs, init_lstm, lstm, scan_cell
-from lstm_jax.layers import Bidirectional, LSTMLayer, LSTMStack, last_output
-from lstm_jax.pooling import Pool
+from lstm_jax import Variant, bidirectional_lstm, init_lstm, lstm, recompute_gates, scan_cell
+from lstm_jax.lstm import Bidirectional
+from lstm_jax.nn.layer import LSTMLayer, last_output
+from lstm_jax.nn.pooling import Pool
+from lstm_jax.nn.stack import LSTMStack
 from lstm_jax.recurrence import valid_steps, zero_padding
 
 T = 300
@@ -38,7 +40,7 @@ def pooled_stack(lengths):
 
 def gates(lengths):
     outputs, _ = lstm(PARAMS, INPUTS, lengths=lengths)
-    return gates_of_outputs(PARAMS, INPUTS, outputs, lengths=lengths, reverse=True)
+    return recompute_gates(PARAMS, INPUTS, outputs, lengths=lengths, reverse=True)
 
 
 FUNCTIONS = {
@@ -50,7 +52,7 @@ FUNCTIONS = {
     "bidirectional_lstm": lambda lengths: bidirectional_lstm(
         Bidirectional(PARAMS, PARAMS), INPUTS, lengths=lengths
     ),
-    "gates_of_outputs": gates,
+    "recompute_gates": gates,
     "last_output": lambda lengths: last_output(INPUTS, lengths, reverse=False),
     "zero_padding": lambda lengths: zero_padding(INPUTS, lengths),
     "valid_steps": lambda lengths: valid_steps(lengths, T),

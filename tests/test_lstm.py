@@ -291,6 +291,7 @@ BAD = {
 }
 
 
+@pytest.mark.wrong_arrays
 @pytest.mark.parametrize("message", BAD)
 def test_bad_arguments_are_named(message):
     with pytest.raises(ValueError) as caught:

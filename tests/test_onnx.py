@@ -20,7 +20,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from lstm_jax.interop.onnx_lstm import (  # noqa: E402 - it imports onnx
     INPUTS,
-    READING,
+    REVERSED,
     DirectedCell,
     from_onnx,
     read_onnx,
@@ -85,8 +85,8 @@ ACTIVATIONS = {
 def models(draw):
     """A model of one LSTM of any kind, and what it is run on."""
     time, batch, features, hidden = (draw(st.integers(1, most)) for most in (6, 4, 3, 5))
-    direction = draw(st.sampled_from(sorted(READING)))
-    count = len(READING[direction])
+    direction = draw(st.sampled_from(sorted(REVERSED)))
+    count = len(REVERSED[direction])
     attributes = {"direction": direction, "hidden_size": hidden}
     if draw(st.booleans()):
         attributes["clip"] = draw(st.sampled_from([0.3, 1.5]))
@@ -261,16 +261,16 @@ def test_defaults_of_activations_are_onnxruntimes(rng):
 
 
 @pytest.mark.parametrize("cell", [Variant(), Variant(peepholes=True), Variant(coupled=True)])
-@pytest.mark.parametrize("reading", READING)
-def test_there_and_back_gives_the_same_weights(cell, reading):
+@pytest.mark.parametrize("direction", REVERSED)
+def test_there_and_back_gives_the_same_weights(cell, direction):
     directions = []
-    for n, reverse in enumerate(READING[reading]):
+    for n, reverse in enumerate(REVERSED[direction]):
         params = cell.init(jax.random.key(n), 3, 5)
         drawn = partial(jax.random.normal, jax.random.key(n + 7))
         params = jax.tree.map(lambda array, drawn=drawn: drawn(array.shape), params)
         directions.append(DirectedCell(cell, params, reverse))
     attributes, arrays = to_onnx(directions)
-    assert attributes["direction"] == reading
+    assert attributes["direction"] == direction
     node = onnx.helper.make_node("LSTM", [], [], **attributes)
     back = from_onnx(node, arrays)
     assert [(each.cell, each.reverse) for each in back] == [

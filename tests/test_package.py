@@ -40,5 +40,5 @@ def test_every_name_of_the_package_is_that_of_its_module():
 
 def test_the_function_lstm_is_not_hidden_by_its_module():
     assert lstm_jax.lstm is sys.modules["lstm_jax.lstm"].lstm
-    code = "import lstm_jax.layers, lstm_jax; print(callable(lstm_jax.lstm))"
+    code = "import lstm_jax.nn.layer, lstm_jax; print(callable(lstm_jax.lstm))"
     assert in_new_process(code) == "True"

@@ -38,9 +38,8 @@ import os, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 import lstm_jax, small
-from lstm_jax.train import loop
 
-loop.train(small.CONFIG, small.corpus(), Path(sys.argv[1]), command="")
+small.train(small.CONFIG, small.corpus(), Path(sys.argv[1]), command="")
 run = lstm_jax.load(sys.argv[1])
 for work in (lambda: run.predict(["good"]), lambda: lstm_jax.load(sys.argv[1])):
     child = os.fork()

@@ -11,7 +11,7 @@ import small
 from rich.console import Console
 
 from lstm_jax.console import doing
-from lstm_jax.train import loop, progress
+from lstm_jax.train import progress
 from lstm_jax.train.progress import TrainingProgress
 
 ONCE = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=1, ema_decay=0.0, buckets=1))
@@ -39,7 +39,7 @@ def plain(written: str) -> list[str]:
 
 def test_a_file_has_plain_lines_that_say_what_is_done_before_the_first_step(tmp_path: Path):
     console, file = make_console(terminal=False)
-    loop.train(ONCE, small.corpus(), tmp_path / "run", command="test", console=console)
+    small.train(ONCE, small.corpus(), tmp_path / "run", console=console)
     written = file.getvalue()
     assert "\x1b" not in written
     assert "\r" not in written
@@ -59,7 +59,7 @@ def test_a_file_has_plain_lines_that_say_what_is_done_before_the_first_step(tmp_
 
 def test_a_terminal_shows_what_is_done_and_never_a_number_that_is_not_known(tmp_path: Path):
     console, file = make_console(terminal=True)
-    loop.train(ONCE, small.corpus(), tmp_path / "run", command="test", console=console)
+    small.train(ONCE, small.corpus(), tmp_path / "run", console=console)
     written = file.getvalue()
     assert "nan" not in written
     assert "-:--" not in written

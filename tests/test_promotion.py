@@ -1,5 +1,7 @@
 """`jax_numpy_rank_promotion="raise"`: what Flax's modules run under, ours do too."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +10,11 @@ import small
 
 import lstm_jax
 from lstm_jax import Bidirectional, bidirectional_lstm, init_lstm, lstm, lstm_cell, zero_state
-from lstm_jax.classifier import ModelConfig, TextClassifier
 from lstm_jax.kernels import xla
-from lstm_jax.text import Phrases
-from lstm_jax.train import loop
+from lstm_jax.models.classifier import TextClassifier
+from lstm_jax.models.config import ModelConfig
+from lstm_jax.nn import LSTMLayer, LSTMStack, TokenEmbedding
+from lstm_jax.text import NGrams
 from lstm_jax.variants import VARIANTS
 
 B, T, D, H = 3, 5, 4, 6
@@ -64,15 +67,14 @@ def test_what_accelerators_run_promotes_no_rank():
 
 SETTINGS = [{"pooling": name} for name in ("last", "max", "mean", "max_mean", "attention")]
 SETTINGS += [{"cell": name, "layers": 2} for name in VARIANTS if name != "lstm"]
-SETTINGS += [{"zoneout": (0.1, 0.1)}, {"recurrent_dropout": 0.1, "layers": 2}]
-SETTINGS += [{"weight_dropout": 0.1, "token_dropout": 0.1, "phrase_dropout": 0.1, "layers": 2}]
+SETTINGS += [{"token_dropout": 0.1, "ngram_dropout": 0.1, "layers": 2}]
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_a_classifier_in_training_promotes_no_rank(settings):
     config = ModelConfig(embedding_size=4, hidden_size=4, layer_dropout=0.1, **settings)
-    phrases = Phrases(20, (np.array([21, 22]),))
-    model = TextClassifier(config, 20, phrases=phrases)
+    ngrams = NGrams(20, (np.array([21, 22]),))
+    model = TextClassifier(config, 20, ngrams=ngrams)
     tokens = jnp.ones((B, T), jnp.int32)
     variables = model.init(jax.random.key(0), tokens, LENGTHS)
 
@@ -83,8 +85,30 @@ def test_a_classifier_in_training_promotes_no_rank(settings):
     assert all(map(jnp.isfinite, map(jnp.sum, jax.tree.leaves(jax.grad(loss)(variables)))))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"zoneout": (0.1, 0.1)}, {"recurrent_dropout": 0.1}, {"weight_dropout": 0.1}],
+    ids=str,
+)
+def test_layers_that_drop_out_in_the_recurrence_promote_no_rank(settings):
+    embedding = TokenEmbedding(20, 4, token_dropout=0.1, feature_dropout=0.1, variational=True)
+    layer = partial(LSTMLayer, hidden_size=4, direction="bidirectional", **settings)
+    stack = LSTMStack(2, layer, 0.1)
+    tokens, dropout = jnp.ones((B, T), jnp.int32), {"dropout": jax.random.key(1)}
+    table = embedding.init(jax.random.key(0), tokens)
+    params = stack.init(jax.random.key(0), jnp.zeros((B, T, 4)), LENGTHS)
+
+    def loss(table, params):
+        embeddings = embedding.apply(table, tokens, train=True, rngs=dropout)
+        encoding = stack.apply(params, embeddings, LENGTHS, train=True, rngs=dropout)
+        return encoding.outputs.sum() + encoding.last.sum()
+
+    gradients = jax.grad(loss, (0, 1))(table, params)
+    assert all(map(jnp.isfinite, map(jnp.sum, jax.tree.leaves(gradients))))
+
+
 def test_a_run_trains_and_predicts_without_promoting_a_rank(tmp_path):
-    loop.train(small.CONFIG, small.corpus(), tmp_path / "run", command="")
+    small.train(small.CONFIG, small.corpus(), tmp_path / "run")
     found = lstm_jax.load(tmp_path / "run").predict(["the verdict0 film", "verdict1", ""])
     assert found.shape == (3, 2)
     assert found.argmax(1)[:2].tolist() == [0, 1]

@@ -11,8 +11,8 @@ import pytest
 
 import lstm_jax
 from benchmarks import report
-from experiments import imdb
-from lstm_jax import Variant, gates_of_outputs, lstm
+from experiments.imdb.results import OTHERS
+from lstm_jax import Variant, lstm, recompute_gates
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -31,7 +31,7 @@ def test_the_ten_lines_run():
     assert names["state"].cell.shape == (8, 100)
 
 
-@pytest.mark.parametrize("example", [lstm, gates_of_outputs, Variant], ids=lambda e: e.__name__)
+@pytest.mark.parametrize("example", [lstm, recompute_gates, Variant], ids=lambda e: e.__name__)
 def test_examples_in_docstrings_are_right(example):
     names = {**vars(lstm_jax), **vars(sys.modules[example.__module__])}
     tests = doctest.DocTestFinder(recurse=False).find(example, globs=names)
@@ -41,7 +41,7 @@ def test_examples_in_docstrings_are_right(example):
 
 
 def test_tests_named_in_the_table_of_features_exist():
-    page = (ROOT / "docs" / "features.md").read_text()
+    page = (ROOT / "docs" / "reference" / "features.md").read_text()
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", page)
     rows = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line]
     assert len(named) >= len(rows) - 2  # but for the heading and the kernel that there is not
@@ -69,7 +69,7 @@ def test_figures_in_the_readme_are_those_of_the_records(path):
     assert record["command"] in README
     assert f"{statistics.mean(record['test_accuracy']):.2%}".replace("%", " %") in README
     assert f"{max(record['minutes']):.1f}" in README
-    for kind in ("teacher_minutes", "pretraining_minutes"):
+    for kind in ("ensemble_minutes", "pretraining_minutes"):
         if None not in (minutes := record.get(kind, [None])):
             assert f"{max(minutes):.1f}" in README
 
@@ -78,7 +78,7 @@ def test_the_linear_models_figures_are_those_of_their_record():
     record = json.loads((ROOT / "benchmarks" / "results" / "baselines.json").read_text())
     assert record["command"] in README
     for name, found in record["models"].items():
-        assert dict(imdb.OTHERS)[name] == round(found["test_accuracy"], 4)
+        assert dict(OTHERS)[name] == round(found["test_accuracy"], 4)
         row = f"| {name} (scikit-learn) | {found['test_accuracy']:.2%} | | {found['minutes']:.1f} |"
         assert row.replace("%", " %") in README
 
@@ -92,7 +92,8 @@ def test_tables_of_speed_are_those_of_the_records(page):
 
 def test_the_figures_of_five_classes_are_those_of_their_record():
     path = ROOT / "experiments" / "results" / "five_classes.json"
-    page, record = (ROOT / "docs" / "classes.md").read_text(), json.loads(path.read_text())
+    page = (ROOT / "docs" / "how-to" / "many-classes.md").read_text()
+    record = json.loads(path.read_text())
     assert record["command"] in page
     for name, found in record["variants"].items():
         parts = ("accuracy", "macro_f1", "calibration_error", "calibration_error_unscaled")

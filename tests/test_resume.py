@@ -7,18 +7,20 @@ import pytest
 import small
 
 import lstm_jax
-from experiments import imdb
+from experiments.imdb import bilstm
+from experiments.imdb import command as imdb
 from lstm_jax import cli
-from lstm_jax.resume import typed_options
-from lstm_jax.text import Corpus
-from lstm_jax.train import fit
+from lstm_jax.cli import reading
+from lstm_jax.cli.resume import typed_options
+from lstm_jax.data import Corpus
+from lstm_jax.train import loop
 from lstm_jax.train.config import Config
 from lstm_jax.train.step import train_step
 
 SETTINGS = [
     *("--text.max-length", "24", "--model.embedding-size", "8", "--model.hidden-size", "8"),
     *("--train.epochs", "2", "--train.batch-size=20", "--train.checkpoint_every", "3"),
-    *("--model.embedding-dropout", "0.1", "--model.variational-dropout"),
+    *("--model.embedding-dropout", "0.1", "--model.pooling", "mean"),
     *("--optimizer.clip-norm", "None", "--train.buckets", "1"),
 ]
 
@@ -51,7 +53,7 @@ def interrupted(monkeypatch, steps, *arguments, main=cli.main):
         return train_step(*values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "train_step", stopping)
+        patch.setattr(loop, "train_step", stopping)
         with pytest.raises((SystemExit, InterruptedError)):
             command(patch, *arguments, main=main)
 
@@ -87,7 +89,7 @@ def test_no_option_need_be_typed_again(begun, files, monkeypatch, capsys, form):
     command(monkeypatch, "train", *arguments)
     assert Config.load(begun / "config.json") == before
     result = json.loads((begun / "result.json").read_text())
-    assert result["test_examples"] == 30
+    assert result["test"]["examples"] == 30
     assert lstm_jax.load(begun).class_names == ("c0", "c1")
     capsys.readouterr()
     command(monkeypatch, "train", "--resume", begun)
@@ -98,10 +100,8 @@ def test_what_is_typed_is_refused_by_name_if_it_changes_bits(begun, monkeypatch,
     said = refused(monkeypatch, capsys, "train", "--resume", begun, "--model.hidden-size", 9)
     assert "hidden" in said
     assert "8, not 9" in said
-    said = refused(
-        monkeypatch, capsys, "train", "--resume", begun, "--model.no-variational-dropout"
-    )
-    assert "True, not False" in said
+    said = refused(monkeypatch, capsys, "train", "--resume", begun, "--model.pooling", "max_mean")
+    assert "'mean', not 'max_mean'" in said
     assert "test examples" in refused(
         monkeypatch, capsys, "train", "--resume", begun, "--test", begun.parent / "train.csv"
     )
@@ -122,33 +122,26 @@ def test_a_run_alone_must_be_a_run(files, monkeypatch, capsys):
 
 def test_pretraining_goes_on_without_its_options(files, monkeypatch):
     options = ("--text-column", "review", *SETTINGS[:8])
-    task = ("--predict", "next_words", "--samples", 20)
+    task = ("--objective", "next_word", "--samples", 20)
     data = (files / "train.csv", files / "run")
     interrupted(monkeypatch, 1, "pretrain", *data, *options, *task)
     command(monkeypatch, "pretrain", "--resume", files / "run")
-    assert json.loads((files / "run" / "result.json").read_text())["predicts"] == "next_words"
+    assert json.loads((files / "run" / "result.json").read_text())["objective"] == "next_word"
 
 
 def test_an_experiment_goes_on_with_the_settings_of_each_seed(tmp_path, monkeypatch):
     corpus = small.corpus(train=60)
     builtin = Corpus("builtin", corpus.train, corpus.test, corpus.class_names)
-    monkeypatch.setattr(imdb, "load_corpus", lambda name, unlabelled: builtin)
+    monkeypatch.setattr(reading, "imdb_or_builtin", lambda unlabelled: (builtin, None))
     start = ("bilstm", "--runs", tmp_path, "--seeds", 3)
     interrupted(monkeypatch, 4, *start, *SETTINGS, main=imdb.main)
     command(monkeypatch, *start, "--resume", "--train.log-every", 2, main=imdb.main)
     config = Config.load(tmp_path / "builtin-bilstm-seed3" / "config.json")
     assert (config.model.hidden_size, config.train.epochs, config.train.log_every) == (8, 2, 2)
-    assert config.train.ema_decay == imdb.BILSTM.train.ema_decay
+    assert config.train.ema_decay == bilstm.CONFIG.train.ema_decay
 
 
 def test_the_options_on_a_command_line_are_known_by_name():
-    line = [
-        "train",
-        "a--b",
-        "--train.batch-size=3",
-        "--model.no-variational-dropout",
-        "--seed",
-        "-1",
-    ]
-    expected = {"train.batch_size", "model.no_variational_dropout", "model.variational_dropout"}
-    assert typed_options(line) == expected | {"seed"}
+    line = ["train", "a--b", "--train.batch-size=3", "--model.no-such-flag", "--seed", "-1"]
+    expected = {"train.batch_size", "model.no_such_flag", "model.such_flag", "seed"}
+    assert typed_options(line) == expected

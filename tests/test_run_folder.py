@@ -2,35 +2,39 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import small
-from rich.console import Console
+from small import pretrain
 
 import lstm_jax
-from lstm_jax import files
-from lstm_jax.text import Phrases, WordTokenizer
-from lstm_jax.train import fit, loop, open_run
+from lstm_jax import cli, files
+from lstm_jax.recipes import distill, supervised
+from lstm_jax.text import NGrams, WordTokenizer
+from lstm_jax.train import config as config_module
+from lstm_jax.train import loop, open_run
 from lstm_jax.train.config import Config
-from lstm_jax.train.folder import RunFolder
 from lstm_jax.train.lock import locked
-from lstm_jax.train.pretraining import pretrain
+from lstm_jax.train.result import Result
+from lstm_jax.train.run_folder import RunFolder
 from lstm_jax.train.step import train_step
 
-QUIET = Console(quiet=True)
 QUICK = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=1, checkpoint_every=4))
 TEXTS = small.corpus().train.texts[:3]
 
 
 def train(path, config=QUICK, corpus=None, **options):
     corpus = small.corpus() if corpus is None else corpus
-    return loop.train(config, corpus, path, command="test", console=QUIET, **options)
+    return small.train(config, corpus, path, **options)
 
 
 def stop_after(monkeypatch, steps):
@@ -44,7 +48,7 @@ def stop_after(monkeypatch, steps):
             raise KeyboardInterrupt
         return train_step(*arguments)
 
-    monkeypatch.setattr(fit, "train_step", stopping)
+    monkeypatch.setattr(loop, "train_step", stopping)
 
 
 @pytest.fixture(scope="module")
@@ -108,50 +112,54 @@ def test_resuming_on_other_data_is_refused_in_one_line(request, state, part):
 
 def test_resuming_from_another_run_is_refused(finished, tmp_path):
     train(tmp_path / "other", replace(QUICK, seed=1))
-    train(tmp_path / "run", init=finished)
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    result = train(tmp_path / "run", init=finished)
     assert train(tmp_path / "run", init=finished, resume=True) == result
     assert "other init" in refused(train, tmp_path / "run", init=tmp_path / "other", resume=True)
     assert "other init" in refused(train, tmp_path / "run", resume=True)
 
 
-def test_resuming_with_other_teachers_is_refused(tmp_path):
+def test_resuming_with_another_ensemble_is_refused(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(distill, "require_scikit_learn", lambda: None)
+    train(tmp_path / "other", replace(QUICK, seed=1))
     corpus = replace(small.corpus(), unlabelled=small.corpus(seed=2).train.texts)
     config = replace(QUICK, train=replace(QUICK.train, unlabelled=20))
 
-    def teach(corpus, part):
-        return replace(corpus, taught=np.full((100, 2), 0.5, np.float32))
+    def run(*paths, corpus=corpus, resume=True):
+        soft_labels = np.full((len(corpus.unlabelled), 2), 0.5, np.float32)
+        part = config.validation_part
+        ensemble: Any = SimpleNamespace(paths=paths, part=part, soft_labels=soft_labels)
+        request = open_run.Request(tmp_path / "run", "test", resume, small.QUIET)
+        return distill.distill(config, corpus, request, ensemble)
 
-    train(tmp_path / "run", config, corpus, teacher=teach, inputs={"teachers": "1"})
-    said = refused(train, tmp_path / "run", config, corpus, resume=True, inputs={"teachers": "2"})
-    assert "other teachers (1, not 2)" in said
-    other = replace(corpus, unlabelled=corpus.unlabelled[1:])
-    said = refused(train, tmp_path / "run", config, other, resume=True, inputs={"teachers": "1"})
-    assert "other texts without labels" in said
+    result = run(finished, resume=False)
+    assert run(finished) == result
+    assert "other ensemble" in refused(run, tmp_path / "other")
+    assert "other ensemble" in refused(run, finished, tmp_path / "other")
+    assert "other ensemble" in refused(train, tmp_path / "run", config, corpus, resume=True)
+    fewer = replace(corpus, unlabelled=corpus.unlabelled[1:])
+    assert "other texts without labels" in refused(run, finished, corpus=fewer)
 
 
 def test_pretraining_knows_its_texts_and_its_task(tmp_path):
     texts = small.corpus().train.texts
 
     def run(texts=texts, **options):
-        return pretrain(
-            QUICK, texts, tmp_path / "run", name="", command="", console=QUIET, **options
-        )
+        return pretrain(QUICK, texts, tmp_path / "run", **options)
 
     first = run()
     assert run(resume=True) == first
     assert "other texts" in refused(run, TEXTS * 9, resume=True)
-    said = refused(run, predict="next_words", resume=True)
-    assert "predict (halves, not next_words)" in said
+    said = refused(run, objective="next_word", resume=True)
+    assert "objective (two_view, not next_word)" in said
     assert "no classes" in refused(lstm_jax.load, tmp_path / "run")
 
 
 def test_the_same_texts_cut_at_other_places_are_others():
     corpus = small.corpus()
-    moved = replace(corpus, train=replace(corpus.train, texts=[*corpus.train.texts]))
-    first = moved.train.texts[0]
-    moved.train.texts[:2] = [first[:-1], first[-1] + moved.train.texts[1]]
-    same, others = (open_run.checksum_of(c.train.texts) for c in (corpus, moved))
+    cut = replace(corpus, train=replace(corpus.train, texts=[*corpus.train.texts]))
+    first = cut.train.texts[0]
+    cut.train.texts[:2] = [first[:-1], first[-1] + cut.train.texts[1]]
+    same, others = (open_run.checksum_of(c.train.texts) for c in (corpus, cut))
     assert same != others
 
 
@@ -164,27 +172,27 @@ def failing(kind):
     if kind == "no words":
         empty = ["" for _ in corpus.train.texts]
         return QUICK, replace(corpus, train=replace(corpus.train, texts=empty))
-    text = replace(QUICK.text, vocabulary_size=60_000, phrases=(10,))
+    text = replace(QUICK.text, vocabulary_size=60_000, ngrams=(10,))
     return replace(QUICK, text=text), corpus
 
 
-@pytest.mark.parametrize("kind", ["no words", "phrases"])
+@pytest.mark.parametrize("kind", ["no words", "ngrams"])
 @pytest.mark.parametrize("there", [False, True])
 def test_a_start_that_fails_leaves_nothing(tmp_path, monkeypatch, kind, there):
     config, corpus = failing(kind)
-    if kind == "phrases":
+    if kind == "ngrams":
 
         def fail(*_):
-            raise ValueError("phrases")
+            raise ValueError("ngrams")
 
-        monkeypatch.setattr(loop, "make_phrases", fail)
+        monkeypatch.setattr(supervised, "make_ngrams", fail)
     path = tmp_path / "new" / "run"
     if there:
         path.mkdir(parents=True)
     refused(train, path, config, corpus)
     assert [file.name for file in tmp_path.rglob("*")] == (["run", "new"][::-1] if there else [])
     monkeypatch.undo()
-    assert train(path)["steps"] > 0
+    assert train(path).outcome.steps > 0
 
 
 def test_a_start_from_a_run_of_another_size_leaves_nothing(finished, tmp_path):
@@ -214,14 +222,13 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import small
-from lstm_jax.train import loop
 replace = Path.replace
 def kill(self, target):
     if Path(target).name == sys.argv[2]:
         os.kill(os.getpid(), signal.SIGKILL)
     return replace(self, target)
 Path.replace = kill
-loop.train(small.CONFIG, small.corpus(), Path(sys.argv[1]), command="test")
+small.train(small.CONFIG, small.corpus(), Path(sys.argv[1]))
 """
 
 
@@ -253,7 +260,7 @@ def test_files_that_are_no_run_are_kept(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from lstm_jax.train.folder import RunFolder
+from lstm_jax.train.run_folder import RunFolder
 from lstm_jax.train.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
@@ -282,7 +289,7 @@ def test_a_second_process_is_refused_and_a_dead_one_leaves_no_lock(holder, tmp_p
     assert refused(train, tmp_path / "run", resume=True) == said
     holder.kill()
     holder.wait()
-    assert train(tmp_path / "run")["steps"] > 0
+    assert train(tmp_path / "run").outcome.steps > 0
     assert not (tmp_path / "run" / ".lock").exists()
 
 
@@ -291,7 +298,7 @@ def test_a_run_in_the_same_process_is_refused_too(tmp_path, monkeypatch):
         assert "in use by process" in refused(train, tmp_path / "run", resume=True)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fit, "train_step", again)
+    monkeypatch.setattr(loop, "train_step", again)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run")
 
@@ -372,10 +379,11 @@ def test_one_changed_bit_of_the_weights_is_seen(run):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.json", {"format": 1, "seed": "x"}, "seed"),
-        ("config.json", {"format": 1, "nonsense": 1}, "nonsense"),
-        ("config.json", {"format": 99}, "format must be 1, got 99"),
-        ("config.json", {"seed": 0}, "format must be 1, got None"),
+        ("config.json", {"format": 2, "seed": "x"}, "seed"),
+        ("config.json", {"format": 2, "nonsense": 1}, "nonsense"),
+        ("config.json", {"format": 99}, "format must be 2, got 99: .* a later version"),
+        ("config.json", {"format": 1}, "format must be 2, got 1: .* version 0.1 of lstm_jax"),
+        ("config.json", {"seed": 0}, "format must be 2, got None: .* version 0.1 or older"),
         ("config.json", [], "config.json"),
         ("result.json", {}, "checksums"),
         ("result.json", {"checksums": {}}, "not as the run wrote it"),
@@ -387,7 +395,56 @@ def test_json_that_is_wrong_is_named_in_one_line(run, name, content, message):
     (run / name).write_text(json.dumps(content))
     for said in (refused(lstm_jax.load, run), refused(train, run, resume=True)):
         assert f"{run / name}: " in said
-        assert message in said
+        assert re.search(message, said)
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory):
+    """A finished run as version 0.1 left it: of format 1, and the result's names with no parts."""
+    path = tmp_path_factory.mktemp("runs") / "older"
+    command = "python -m lstm_jax train train.csv older --text.phrases 30 --model.phrase-dropout 0"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config_module, "FORMAT", 1)
+        patch.setattr(Result, "to_json", lambda _: {"test_accuracy": 0.9, "fingerprint": "1"})
+        train(path, command=command)
+    return path
+
+
+def test_a_run_of_version_0_1_is_refused_in_one_line(older, tmp_path):
+    message = (
+        f"{older / 'config.json'}: format must be 2, got 1: the run was made by version 0.1 of"
+        " lstm_jax, and must be trained again or opened with that"
+    )
+    assert refused(lstm_jax.load, older) == message
+    assert refused(train, older, resume=True) == message
+    assert refused(train, tmp_path / "run", init=older) == message
+    assert refused(pretrain, QUICK, TEXTS, tmp_path / "run", init=older) == message
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("begin", ["predict", "--resume", "data and --resume", "--init"])
+def test_a_run_of_version_0_1_is_refused_by_every_command(
+    older, tmp_path, monkeypatch, capsys, begin
+):
+    rows = [f"{text},{label}" for label, text in enumerate(TEXTS)]
+    (tmp_path / "train.csv").write_text("\n".join(["text,label", *rows]))
+    data = str(tmp_path / "train.csv")
+    arguments = {
+        "predict": ["predict", str(older), "a film"],
+        "--resume": ["train", "--resume", str(older)],
+        "data and --resume": ["train", data, str(older), "--resume"],
+        "--init": ["train", data, str(tmp_path / "run"), "--init", str(older)],
+    }
+    before = {file: file.read_bytes() for file in walk(older)}
+    monkeypatch.setattr(sys, "argv", ["lstm_jax", *arguments[begin]])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"lstm-jax: {older / 'config.json'}: format must be 2, got 1: the run ")
+    assert said.count("\n") == 1
+    assert {file: file.read_bytes() for file in walk(older)} == before
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -411,19 +468,19 @@ def test_a_temperature_that_is_none_is_refused(tmp_path, content, message):
 @pytest.mark.parametrize(
     "content",
     [
-        {"codes": []},
-        {"vocabulary_size": 9, "codes": [[3, 2]]},
-        {"vocabulary_size": 9, "codes": [["a"]]},
-        {"vocabulary_size": 9, "codes": [[2**40]]},
-        {"vocabulary_size": 0, "codes": []},
-        {"vocabulary_size": 9, "codes": 3},
+        {"keys": []},
+        {"vocabulary_size": 9, "keys": [[3, 2]]},
+        {"vocabulary_size": 9, "keys": [["a"]]},
+        {"vocabulary_size": 9, "keys": [[2**40]]},
+        {"vocabulary_size": 0, "keys": []},
+        {"vocabulary_size": 9, "keys": 3},
         3,
     ],
 )
-def test_phrases_that_are_none_are_refused(tmp_path, content):
-    path = tmp_path / "phrases.json"
+def test_ngrams_that_are_none_are_refused(tmp_path, content):
+    path = tmp_path / "ngrams.json"
     path.write_text(json.dumps(content))
-    assert f"{path}: " in refused(Phrases.load, path)
+    assert f"{path}: " in refused(NGrams.load, path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"{}", b"[]", b'{"model": 3}'])
@@ -473,7 +530,7 @@ def test_more_epochs_end_at_the_bits_of_a_run_of_so_many(tmp_path, monkeypatch, 
         except KeyboardInterrupt:
             assert not finish
     result = train(tmp_path / "run", longer, resume=True)
-    assert result["steps"] == 3 * 11
+    assert result.outcome.steps == 3 * 11
     expected, found = (lstm_jax.load(tmp_path / name) for name in ("at once", "run"))
     np.testing.assert_array_equal(found.predict(TEXTS), expected.predict(TEXTS))
     assert train(tmp_path / "run", longer, resume=True) == result
@@ -501,5 +558,5 @@ def test_more_epochs_broken_off_while_they_are_written_down(tmp_path, monkeypatc
         patch.setattr(Path, "replace", kill)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "run", longer, resume=True)
-    assert train(tmp_path / "run", CONSTANT, resume=True)["steps"] == 11
-    assert train(tmp_path / "run", longer, resume=True)["steps"] == 22
+    assert train(tmp_path / "run", CONSTANT, resume=True).outcome.steps == 11
+    assert train(tmp_path / "run", longer, resume=True).outcome.steps == 22

@@ -5,34 +5,32 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import small
-from rich.console import Console
 
 import lstm_jax
-from lstm_jax import cli
-from lstm_jax.text import UNLABELLED
-from lstm_jax.train import loop
+from lstm_jax.cli import main, train
+from lstm_jax.data import UNLABELLED
+from lstm_jax.recipes import supervised
 
-QUIET = Console(quiet=True)
 CORPUS = small.corpus(train=60)
 MORE = small.corpus(train=300).train.texts[60:]
 CONFIG = replace(small.CONFIG, train=replace(small.CONFIG.train, unlabelled=50, adversarial=0.1))
 
 
 def what_fit_gets(monkeypatch, tmp_path, config, corpus):
-    """Objective, batches and start of a run that is stopped there."""
+    """The batches and the start of a run that is stopped there."""
 
     class Stopped(Exception):
         pass
 
-    def fit(objective, optimizer, batches, *rest, start, **options):
-        found.update(objective=objective, batches=batches.source, start=start)
+    def fit(run, loss, batches, *, start, **options):
+        found.update(batches=batches.batches, start=start)
         batches.close()
         raise Stopped
 
     found = {}
-    monkeypatch.setattr(loop, "fit", fit)
+    monkeypatch.setattr(supervised, "fit", fit)
     with pytest.raises(Stopped):
-        loop.train(config, corpus, tmp_path / "run", command="", console=QUIET)
+        small.train(config, corpus, tmp_path / "run")
     return found
 
 
@@ -60,7 +58,7 @@ def test_none_are_read_unless_asked_for(monkeypatch, tmp_path):
 
 
 def test_word_vectors_start_from_all_texts_at_the_length_of_random_ones(monkeypatch, tmp_path):
-    config = replace(small.CONFIG, text=replace(small.CONFIG.text, window=3))
+    config = replace(small.CONFIG, text=replace(small.CONFIG.text, cooccurrence_window=3))
     corpus = replace(CORPUS, unlabelled=list(MORE))
     start = what_fit_gets(monkeypatch, tmp_path, config, corpus)["start"]
     table = start["embedding"]["table"]
@@ -72,11 +70,14 @@ def test_word_vectors_start_from_all_texts_at_the_length_of_random_ones(monkeypa
 
 
 def test_a_run_with_them_learns_and_counts_labelled_texts_only(tmp_path):
-    train = replace(CONFIG.train, epochs=8)
-    config = replace(CONFIG, text=replace(CONFIG.text, window=3), train=train)
+    config = replace(
+        CONFIG,
+        text=replace(CONFIG.text, cooccurrence_window=3),
+        train=replace(CONFIG.train, epochs=8),
+    )
     corpus = replace(CORPUS, unlabelled=list(MORE))
-    result = loop.train(config, corpus, tmp_path / "run", command="", console=QUIET)
-    assert result["test_accuracy"] >= 0.9
+    result = small.train(config, corpus, tmp_path / "run")
+    assert result.test["accuracy"] >= 0.9
     lines = small.lines(tmp_path / "run" / "metrics.jsonl")
     epochs = [line for line in lines if "train_accuracy" in line]
     assert len(epochs) == config.train.epochs
@@ -92,14 +93,14 @@ def test_the_command_reads_them_from_a_file(tmp_path, monkeypatch, capsys):
     table.write_text("\n".join(["text,label", *rows]))
     seen = []
 
-    def train_run(config, corpus, *rest, **options):
+    def watched(config, corpus, *rest, **options):
         seen.append((config.train.unlabelled, corpus.unlabelled))
-        return loop.train(config, corpus, *rest, **options)
+        return supervised.supervised(config, corpus, *rest, **options)
 
-    monkeypatch.setattr(cli, "train_run", train_run)
+    monkeypatch.setattr(train, "supervised", watched)
     options = ["--unlabelled", str(texts), "--train.unlabelled", "20", "--train.epochs", "1"]
     arguments = ["lstm_jax", "train", str(table), str(tmp_path / "run"), *options]
     monkeypatch.setattr("sys.argv", arguments)
-    cli.main()
+    main()
     assert seen == [(20, list(MORE))]
     assert lstm_jax.load(tmp_path / "run").config.train.unlabelled == 20

@@ -7,30 +7,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import small
-from rich.console import Console
+from small import pretrain
 
-from experiments import imdb
+from experiments.imdb import command, distilled, session
 from lstm_jax import cli
-from lstm_jax.text import Corpus, Examples
-from lstm_jax.train import loop, pretraining
+from lstm_jax.cli import reading
+from lstm_jax.data import Corpus, Examples
+from lstm_jax.recipes import pretrain as pretraining
+from lstm_jax.recipes import supervised
+from lstm_jax.recipes.settings import check_pretraining, check_start, check_training
 from lstm_jax.train.config import Config, ModelConfig, TextConfig, TrainConfig
-from lstm_jax.train.folder import RunFolder
-from lstm_jax.train.pretraining import pretrain
-from lstm_jax.train.settings import check_pretraining, check_start, check_training
-
-QUIET = Console(quiet=True)
+from lstm_jax.train.run_folder import RunFolder
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
         (
-            Config(model=ModelConfig(phrase_dropout=0.5)),
-            r"model\.phrase_dropout must be 0\.0 without text\.phrases, got 0\.5",
-        ),
-        (
-            Config(model=ModelConfig(variational_dropout=True)),
-            r"model\.variational_dropout must be False where model\.embedding_dropout is 0",
+            Config(model=ModelConfig(ngram_dropout=0.5)),
+            r"model\.ngram_dropout must be 0\.0 without text\.ngrams, got 0\.5",
         ),
         (
             Config(model=ModelConfig(layer_dropout=0.1)),
@@ -61,32 +56,32 @@ QUIET = Console(quiet=True)
 )
 def test_a_setting_without_effect_is_refused_by_name(tmp_path, config, message):
     with pytest.raises(ValueError, match=message):
-        loop.train(config, small.corpus(), tmp_path / "run", command="test", console=QUIET)
+        small.train(config, small.corpus(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_the_same_settings_with_what_they_need_are_taken():
     model = ModelConfig(
-        phrase_dropout=0.5,
-        variational_dropout=True,
-        embedding_dropout=0.1,
+        ngram_dropout=0.5,
         layers=2,
         layer_dropout=0.1,
         merge="sum",
         forget_bias=2.0,
     )
     train = TrainConfig(buckets=4, validation_seed=3, unlabelled=100)
-    check_training(Config(text=TextConfig(phrases=(10,)), model=model, train=train), unlabelled=5)
+    check_training(Config(text=TextConfig(ngrams=(10,)), model=model, train=train), unlabelled=5)
 
 
-@pytest.mark.parametrize("name", imdb.PRESETS)
-def test_every_setting_of_every_preset_has_an_effect(name):
-    preset = imdb.PRESETS[name]
-    for config in (preset.config, preset.builtin, *preset.teachers):
+@pytest.mark.parametrize("module", command.MODULES, ids=lambda module: module.CONFIG.name)
+def test_every_setting_of_every_preset_has_an_effect(module):
+    preset = module.PRESET
+    for config in (preset.config, preset.builtin, *getattr(module, "MEMBERS", ())):
         if config is not None:
             check_training(config, unlabelled=50_000)
-    if preset.reading is not None:
-        check_pretraining(preset.reading.config, "halves", 1024)
+    pretraining_config = getattr(module, "PRETRAINING", None)
+    assert (pretraining_config is None) == (preset.pretraining == "none" or module is distilled)
+    if pretraining_config is not None:
+        check_pretraining(pretraining_config, "two_view", 1024)
 
 
 @pytest.mark.parametrize(
@@ -102,33 +97,33 @@ def test_every_setting_of_every_preset_has_an_effect(name):
 def test_pretraining_refuses_what_is_about_labels(tmp_path, options, message):
     config = Config(train=TrainConfig(**options))
     with pytest.raises(ValueError, match=message):
-        pretrain(config, ["a film"], tmp_path / "run", name="films", command="test")
+        pretrain(config, ["a film"], tmp_path / "run", name="films")
 
 
 def test_pretraining_refuses_what_its_task_does_not_use():
-    with pytest.raises(ValueError, match="samples must be 1024 with halves, got 20"):
-        check_pretraining(Config(), "halves", 20)
-    with pytest.raises(ValueError, match=r"text\.phrases must be \(\) with next_words"):
-        check_pretraining(Config(text=TextConfig(phrases=(10,))), "next_words", 20)
+    with pytest.raises(ValueError, match="samples must be 1024 with two_view, got 20"):
+        check_pretraining(Config(), "two_view", 20)
+    with pytest.raises(ValueError, match=r"text\.ngrams must be \(\) with next_word"):
+        check_pretraining(Config(text=TextConfig(ngrams=(10,))), "next_word", 20)
 
 
 @pytest.fixture
 def source(tmp_path):
-    """The folder of a run with phrases and vectors from counts."""
+    """The folder of a run with n-grams and vectors from counts."""
     folder = RunFolder(tmp_path / "source")
     folder.path.mkdir()
-    text = TextConfig(vocabulary_size=5_000, phrases=(30, 20), window=3)
+    text = TextConfig(vocabulary_size=5_000, ngrams=(30, 20), cooccurrence_window=3)
     folder.config.write_text(Config(text=text).to_json())
-    folder.phrases.write_text(json.dumps({"vocabulary_size": 5_000, "codes": []}))
+    folder.ngrams.write_text(json.dumps({"vocabulary_size": 5_000, "keys": []}))
     return folder
 
 
 def test_text_settings_of_another_run_to_start_from_are_taken(source):
-    own = TextConfig(vocabulary_size=5_000, phrases=(30, 20), max_length=7, truncate="middle")
+    own = TextConfig(vocabulary_size=5_000, ngrams=(30, 20), max_length=7, truncate="middle")
     check_start(own, source)
-    check_start(replace(own, window=3), source)  # whose vectors began so
-    source.phrases.unlink()
-    check_start(replace(own, phrases=()), source)
+    check_start(replace(own, cooccurrence_window=3), source)  # whose vectors began so
+    source.ngrams.unlink()
+    check_start(replace(own, ngrams=()), source)
 
 
 @pytest.mark.parametrize(
@@ -136,25 +131,29 @@ def test_text_settings_of_another_run_to_start_from_are_taken(source):
     [
         ({"vocabulary_size": 20_000}, r"text\.vocabulary_size must be 5000, as in .*, got 20000"),
         ({"tokenizer": "keras"}, r"text\.tokenizer must be 'punctuation', as in .*, got 'keras'"),
-        ({"phrases": ()}, r"text\.phrases must be \(30, 20\), as in .*, got \(\)"),
-        ({"window": 8}, r"text\.window must be 3, as in .*, got 8"),
+        ({"ngrams": ()}, r"text\.ngrams must be \(30, 20\), as in .*, got \(\)"),
+        (
+            {"cooccurrence_window": 8},
+            r"text\.cooccurrence_window must be 3, as in .*, got 8",
+        ),
     ],
     ids=str,
 )
 def test_text_settings_that_disagree_with_the_run_to_start_from_are_refused(
     source, tmp_path, monkeypatch, options, message
 ):
-    text = replace(TextConfig(vocabulary_size=5_000, phrases=(30, 20), window=3), **options)
+    text = replace(
+        TextConfig(vocabulary_size=5_000, ngrams=(30, 20), cooccurrence_window=3), **options
+    )
     with pytest.raises(ValueError, match=message):
         check_start(text, source)
-    for module in (loop, pretraining):
+    for module in (supervised, pretraining):
         monkeypatch.setattr(module, "finished_run", lambda _: source)
     config = replace(small.CONFIG, text=text)
-    how = {"command": "test", "init": source.path, "console": QUIET}
     with pytest.raises(ValueError, match=message):
-        loop.train(config, small.corpus(), tmp_path / "run", **how)
+        small.train(config, small.corpus(), tmp_path / "run", init=source.path)
     with pytest.raises(ValueError, match=message):
-        pretrain(config, ["a film"], tmp_path / "run", name="films", **how)
+        pretrain(config, ["a film"], tmp_path / "run", init=source.path)
 
 
 # The commands.
@@ -171,7 +170,7 @@ def told(tmp_path, monkeypatch):
         raise Loaded(name, options["unlabelled"])
 
     def run(capsys, *arguments):
-        monkeypatch.setattr(cli, "load_corpus", load)
+        monkeypatch.setattr(reading, "load_corpus", load)
         monkeypatch.setattr(sys, "argv", ["lstm_jax", *map(str, arguments)])
         with pytest.raises((SystemExit, Loaded)) as stopped:
             cli.main()
@@ -187,9 +186,9 @@ def told(tmp_path, monkeypatch):
         (
             [
                 *["train", "x.csv", "run", "--unlabelled", "t.txt"],
-                *["--text.window", "3", "--init", "other"],
+                *["--text.cooccurrence-window", "3", "--init", "other"],
             ],
-            "--text.window and no --init",
+            "--text.cooccurrence-window and no --init",
         ),
         (["train", "imdb", "run", "--text-column", "x"], "--text-column goes only with a file"),
         (
@@ -216,8 +215,8 @@ def test_an_option_without_effect_is_refused_in_one_line(told, capsys, arguments
     [
         ([], False),
         (["--train.unlabelled", "10"], True),
-        (["--text.window", "3"], True),
-        (["--text.window", "3", "--init", "other"], False),
+        (["--text.cooccurrence-window", "3"], True),
+        (["--text.cooccurrence-window", "3", "--init", "other"], False),
     ],
     ids=str,
 )
@@ -233,17 +232,17 @@ def test_the_experiment_loads_them_for_vectors_from_counts(monkeypatch, tmp_path
     class Loaded(Exception):
         pass
 
-    def load(source, *, unlabelled):
+    def load(*, unlabelled):
         asked.append(unlabelled)
-        return Corpus("small", examples, None, ("bad", "good"))
+        return Corpus("small", examples, None, ("bad", "good")), None
 
     def train(*arguments, **options):
         raise Loaded
 
-    monkeypatch.setattr(imdb, "load_corpus", load)
-    monkeypatch.setattr(imdb, "train", train)
-    options = ["bilstm", "--runs", str(tmp_path), "--text.window", str(window)]
+    monkeypatch.setattr(reading, "imdb_or_builtin", load)
+    monkeypatch.setattr(session, "supervised", train)
+    options = ["bilstm", "--runs", str(tmp_path), "--text.cooccurrence-window", str(window)]
     monkeypatch.setattr(sys, "argv", ["", *options])
     with pytest.raises(Loaded):
-        imdb.main()
+        command.main()
     assert asked == [loaded]

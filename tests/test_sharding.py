@@ -14,8 +14,10 @@ BEGIN = """
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 import lstm_jax
-from lstm_jax import Variant, gates_of_outputs, init_lstm, lstm, scan_cell
-from lstm_jax.classifier import ModelConfig, TextClassifier
+from lstm_jax import Variant, init_lstm, lstm, recompute_gates, scan_cell
+from lstm_jax.models.classifier import TextClassifier
+from lstm_jax.models.config import ModelConfig
+from lstm_jax.nn import LSTMLayer, Pool
 
 assert len(jax.devices()) == 2
 params = init_lstm(jax.random.key(0), 3, 4)
@@ -43,12 +45,12 @@ def peephole(params, inputs, lengths):
 
 def gates(params, inputs, lengths):
     outputs, _ = lstm(params, inputs, lengths=lengths)
-    return gates_of_outputs(params, inputs, outputs, lengths=lengths)
+    return recompute_gates(params, inputs, outputs, lengths=lengths)
 
 CELL = Variant(peepholes=True, normalise=True)
 functions = {f"lstm by {name}": (by(name), params) for name in implementations}
 functions["lstm in chunks"] = (by("auto", 2), params)
-functions["gates_of_outputs"] = (gates, params)
+functions["recompute_gates"] = (gates, params)
 functions["scan_cell"] = (peephole, CELL.init(jax.random.key(3), 3, 4))
 
 def classifier(**settings):
@@ -61,12 +63,20 @@ classifiers = {
     f"{pooling}, {settings}": classifier(pooling=pooling, **settings)
     for pooling, settings in (
         ("last", {"cell": "coupled", "layers": 2}),
-        ("max_mean", {"zoneout": (0.1, 0.1)}),
+        ("max_mean", {}),
         ("attention", {"direction": "backward"}),
     )
 }
+
+def zoned_out():
+    layer, pool = LSTMLayer(4, "bidirectional", zoneout=(0.1, 0.1)), Pool("max_mean")
+    def run(variables, inputs, lengths):
+        return pool.apply({}, layer.apply(variables, inputs, lengths), lengths)
+    return run, layer.init(jax.random.key(0), inputs, lengths)
+
 cases = [(name, *case, inputs) for name, case in functions.items()]
 cases += [(name, *case, tokens) for name, case in classifiers.items()]
+cases += [("max_mean of a layer with zoneout", *zoned_out(), inputs)]
 """
 
 SHARD_MAP = """

@@ -6,10 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import small
-from rich.console import Console
 
-from lstm_jax.text import Corpus, Examples
-from lstm_jax.train import loop
+from lstm_jax.data import Corpus, Examples
 
 ONE_EPOCH = replace(
     small.CONFIG, train=replace(small.CONFIG.train, epochs=1, buckets=1, validation_fraction=0.05)
@@ -25,7 +23,7 @@ def rows(*counts: int) -> Examples:
 def train(path, examples, test=None, config=ONE_EPOCH, **options):
     names = tuple(f"class {n}" for n in range(int(examples.labels.max()) + 1))
     corpus = Corpus("small", examples, test, names)
-    return loop.train(config, corpus, path, command="test", console=Console(quiet=True), **options)
+    return small.train(config, corpus, path, **options)
 
 
 def no_constant(name: str) -> None:
@@ -35,28 +33,29 @@ def no_constant(name: str) -> None:
 @pytest.mark.parametrize(("counts", "aside"), [((1, 2), 1), ((5, 5), 2), ((10,) * 20, 20)], ids=str)
 def test_small_data_is_trained_and_validated_on(tmp_path, counts, aside):
     result = train(tmp_path / "run", rows(*counts))
-    assert result["validation_examples"] == aside
+    assert result.validation["examples"] == aside
 
 
 def test_data_too_small_for_a_validation_part_is_refused_by_the_option(tmp_path):
     with pytest.raises(ValueError, match=r"2 examples of 2 classes; --train"):
         train(tmp_path / "run", rows(1, 1))
     without = replace(ONE_EPOCH, train=replace(ONE_EPOCH.train, validation_fraction=0))
-    assert "validation_loss" not in train(tmp_path / "other", rows(1, 1), config=without)
+    assert train(tmp_path / "other", rows(1, 1), config=without).validation == {}
 
 
 def test_what_cannot_be_measured_is_left_out_of_every_file(tmp_path):
     # One class in the validation part, and one in the test part.
     result = train(tmp_path / "run", rows(20, 1), test=rows(3))
-    assert {"validation_loss", "test_loss"} <= set(result)
-    assert {"validation_auc", "test_auc"}.isdisjoint(result)
-    json.loads((tmp_path / "run" / "result.json").read_text(), parse_constant=no_constant)
+    content = (tmp_path / "run" / "result.json").read_text()
+    saved = json.loads(content, parse_constant=no_constant)
+    for found in (result.validation, result.test, saved["validation"], saved["test"]):
+        assert "loss" in found
+        assert "auc" not in found
     lines = small.lines(tmp_path / "run" / "metrics.jsonl")
     assert all(json.loads(line, parse_constant=no_constant) for line in lines)
 
 
 def test_an_empty_part_of_the_test_examples_has_no_accuracy(tmp_path):
-    apart = {"new": np.zeros(4, bool)}
-    result = train(tmp_path / "run", rows(20, 20), test=rows(2, 2), apart=apart)
-    assert result["test_examples_new"] == 0
-    assert "test_accuracy_new" not in result
+    subsets = {"new": np.zeros(4, bool)}
+    result = train(tmp_path / "run", rows(20, 20), test=rows(2, 2), subsets=subsets)
+    assert result.outcome.subsets == {"new": {"examples": 0}}

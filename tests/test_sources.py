@@ -9,7 +9,15 @@ import time
 import numpy as np
 import pytest
 
-from lstm_jax.text import DataUnavailableError, Examples, builtin, imdb, load_corpus, sources
+from lstm_jax.data import (
+    DataUnavailableError,
+    Examples,
+    imdb,
+    imdb_or_builtin,
+    load_corpus,
+    sources,
+    synthetic,
+)
 
 
 @pytest.fixture
@@ -41,7 +49,7 @@ def test_a_csv_gives_texts_and_labels_with_classes_in_alphabetical_order(write):
     assert corpus.train.texts == ["fine", "bad", "so so", "great"]
     assert corpus.train.labels.tolist() == [2, 0, 1, 2]
     assert corpus.train.labels.dtype == np.int32
-    assert (corpus.test, corpus.unlabelled, corpus.notice) == (None, [], None)
+    assert (corpus.test, corpus.unlabelled, corpus.warnings) == (None, [], ())
     assert corpus.name == str(path)
 
 
@@ -202,14 +210,16 @@ def small_builtin(monkeypatch):
 
 
 def test_the_builtin_corpora_are_the_same_each_time_and_share_no_seed(small_builtin):
-    for name, names in (("builtin", builtin.CLASS_NAMES), ("builtin5", builtin.FIVE_CLASS_NAMES)):
+    for name, names in (
+        ("builtin", synthetic.CLASS_NAMES),
+        ("builtin5", synthetic.FIVE_CLASS_NAMES),
+    ):
         first, second = load_corpus(name), load_corpus(name)
         assert (len(first.train), len(first.test)) == (60, 40)
         assert first.class_names == tuple(names)
         assert first.train.texts == second.train.texts
         assert set(first.train.labels.tolist()) == set(range(len(names)))
         assert first.train.texts[:40] != first.test.texts
-        assert first.notice is None
 
 
 @pytest.fixture
@@ -220,31 +230,33 @@ def nothing_prepared(monkeypatch, tmp_path):
 
 
 def check_fallback():
-    """In ten seconds: "auto" gives the built-in corpus and says so, "imdb" refuses."""
+    """In ten seconds: IMDB or else the built-in corpus is the latter and says so, IMDB refuses."""
     start = time.monotonic()
-    corpus = load_corpus("auto")
+    corpus, notice = imdb_or_builtin()
     assert time.monotonic() - start < 10
     assert corpus.name == "builtin"
     assert len(corpus.train) == 60
-    assert corpus.notice is not None
-    assert corpus.notice.startswith("NOT THE REAL DATA")
+    assert notice is not None
+    assert notice.startswith("NOT THE REAL DATA")
     for way_out in ("TFDS_DATA_DIR", "aclImdb_v1.tar.gz", imdb.ARCHIVE_URL):
-        assert way_out in corpus.notice
+        assert way_out in notice
     with pytest.raises(DataUnavailableError, match="TFDS_DATA_DIR"):
         load_corpus("imdb")
-    return corpus.notice
+    return notice
 
 
 def refuse(*_, **__):
     raise socket.gaierror(-2, "Name or service not known")
 
 
-def test_without_name_look_up_auto_falls_back(nothing_prepared, small_builtin, monkeypatch):
+def test_without_name_look_up_the_builtin_corpus_stands_in(
+    nothing_prepared, small_builtin, monkeypatch
+):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     assert "out of reach: <urlopen error [Errno -2] Name or" in check_fallback()
 
 
-def test_with_an_address_that_never_answers_auto_falls_back_in_time(
+def test_with_an_address_that_never_answers_the_builtin_corpus_stands_in_in_time(
     nothing_prepared, small_builtin, monkeypatch
 ):
     # A server that takes the connection and stays silent.
@@ -252,11 +264,11 @@ def test_with_an_address_that_never_answers_auto_falls_back_in_time(
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/aclImdb_v1.tar.gz"
         monkeypatch.setattr(imdb, "ARCHIVE_URL", url)
         start = time.monotonic()
-        assert load_corpus("auto").name == "builtin"
+        assert imdb_or_builtin()[0].name == "builtin"
         assert time.monotonic() - start < 10
 
 
-def test_a_name_look_up_that_hangs_does_not_hold_auto_up(
+def test_a_name_look_up_that_hangs_does_not_hold_the_builtin_corpus_up(
     nothing_prepared, small_builtin, monkeypatch
 ):
     released = time.monotonic() + 5
@@ -268,7 +280,9 @@ def test_a_name_look_up_that_hangs_does_not_hold_auto_up(
     assert time.monotonic() < released
 
 
-def test_an_unroutable_address_makes_auto_fall_back(nothing_prepared, small_builtin, monkeypatch):
+def test_at_an_unroutable_address_the_builtin_corpus_stands_in(
+    nothing_prepared, small_builtin, monkeypatch
+):
     monkeypatch.setattr(imdb, "ARCHIVE_URL", "http://192.0.2.1/aclImdb_v1.tar.gz")
     monkeypatch.setattr(imdb, "PROBE_SECONDS", 1.0)
     check_fallback()
@@ -302,4 +316,4 @@ def test_a_home_that_nobody_has_is_a_file_that_is_not_there(monkeypatch):
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     with pytest.raises(imdb.DataUnavailableError, match="~/tensorflow_datasets, but there is no"):
         load_corpus("imdb")
-    assert load_corpus("auto").name == "builtin"
+    assert imdb_or_builtin()[0].name == "builtin"

@@ -9,16 +9,13 @@ import optax
 import pytest
 import small
 
-from lstm_jax.classifier import TextClassifier
-from lstm_jax.text import Batch
+from lstm_jax.data import Batch
+from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.train.config import OptimizerConfig
+from lstm_jax.train.losses import Classification
+from lstm_jax.train.losses.cross_entropy import cross_entropy, predicted_labels
+from lstm_jax.train.losses.targets import smoothed_labels
 from lstm_jax.train.metrics import probabilities
-from lstm_jax.train.objective import (
-    Classification,
-    cross_entropy,
-    predicted_labels,
-    smoothed_labels,
-)
 from lstm_jax.train.optimizer import make_optimizer, make_schedule
 from lstm_jax.train.step import init_state, train_step
 
@@ -38,7 +35,7 @@ def a_model(**changes):
     return TextClassifier(config, 20)
 
 
-def test_filler_rows_do_not_change_the_step(rng):
+def test_padding_rows_do_not_change_the_step(rng):
     model, batch = a_model(), a_batch(rng)
     optimizer = make_optimizer(OptimizerConfig(), 10)
     filled = Batch(*(np.concatenate([array, array[:3]]) for array in batch[:5]))
@@ -99,12 +96,12 @@ def test_binary_and_softmax_losses_agree(rng):
 
 
 def test_the_encoder_learns_at_its_own_rate(rng):
-    objective, batch, found = Classification(a_model()), a_batch(rng), []
+    loss, batch, found = Classification(a_model()), a_batch(rng), []
     for rate in (1.0, 0.25):
-        optimizer = make_optimizer(OptimizerConfig(encoder_rate=rate), 10)
-        state = init_state(objective, optimizer, 0, keep_ema=False, keep_best=False)
+        optimizer = make_optimizer(OptimizerConfig(encoder_learning_rate_multiplier=rate), 10)
+        state = init_state(loss, optimizer, 0, keep_ema=False, keep_best=False)
         before = jax.tree.map(np.asarray, state.params)
-        after = train_step(objective, optimizer, 0.0, state, batch)[0].params
+        after = train_step(loss, optimizer, 0.0, state, batch)[0].params
         found.append(jax.tree.map(lambda old, new: np.asarray(new) - old, before, after))
     full, slow = found
     assert set(full) == {"embedding", "stack", "head"}
@@ -118,11 +115,11 @@ def test_the_encoder_learns_at_its_own_rate(rng):
 def test_smoothed_losses_are_those_of_mixed_labels(rng, classes):
     logits = rng.normal(size=(5, 1 if classes == 2 else classes)).astype(np.float32)
     labels = rng.integers(0, classes, 5)
-    chances = probabilities(logits)
+    predicted = probabilities(logits)
     targets = 0.9 * np.eye(classes)[labels] + 0.1 / classes
     found = example_losses(logits, labels, smoothing=0.1)
-    np.testing.assert_allclose(found, -(targets * np.log(chances)).sum(1), rtol=1e-4)
-    plain = -np.log(chances[np.arange(5), labels])
+    np.testing.assert_allclose(found, -(targets * np.log(predicted)).sum(1), rtol=1e-4)
+    plain = -np.log(predicted[np.arange(5), labels])
     np.testing.assert_allclose(example_losses(logits, labels), plain, rtol=1e-4)
 
 

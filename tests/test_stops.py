@@ -158,9 +158,9 @@ with new_folder(Path({str(tmp_path / "made")!r})) as partial:
 def test_a_start_that_is_stopped_before_it_claims_its_folder_leaves_none(tmp_path):
     code = f"""
 from lstm_jax.train.config import Config
-from lstm_jax.train.open_run import open_run
+from lstm_jax.train.open_run import Request, open_run
 path = Path({str(tmp_path / "runs" / "run")!r})
-with open_run(Config(), path, {{}}, command="", resume=False) as run:
+with open_run(Config(), {{}}, Request(path, "")) as run:
     run.folder.tokenizer.write_text("written first")
     ready()
     time.sleep(100)

@@ -26,7 +26,7 @@ def runs(tmp_path_factory):
 def test_a_damaged_run_gives_the_same_or_is_refused_in_one_line(runs, state):
     run = damage.predict if state == "predict" else damage.go_on
     whole, other = runs[2:] if state == "unfinished" else runs[:2]
-    names = ["config.json", "data.json", "tokenizer.json", "phrases.json", "metrics.jsonl"]
+    names = ["config.json", "data.json", "tokenizer.json", "ngrams.json", "metrics.jsonl"]
     if state != "unfinished":
         names += ["calibration.json", "result.json"]
     files = [Path(name) for name in names]
@@ -36,7 +36,7 @@ def test_a_damaged_run_gives_the_same_or_is_refused_in_one_line(runs, state):
     assert len(outcomes) == 5 * len(files)
     assert [trial for trial in outcomes if trial[2] not in damage.GOOD] == []
     refused = {str(file) for file, _, found, _ in outcomes if found == "one line"}
-    assert {"config.json", "data.json", "tokenizer.json", "phrases.json"} <= refused
+    assert {"config.json", "data.json", "tokenizer.json", "ngrams.json"} <= refused
 
 
 def test_of_two_processes_on_one_folder_one_wins():

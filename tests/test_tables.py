@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from lstm_jax.text import load_corpus, load_labelled, read_texts
-from lstm_jax.text.labels import near_equal
-from lstm_jax.text.lines import lines
-from lstm_jax.text.records import find_text_column
+from lstm_jax.data import load_corpus, load_labelled, read_texts
+from lstm_jax.data.labels import near_equal
+from lstm_jax.data.lines import lines
+from lstm_jax.data.records import find_text_column
 
 TABLE = "text,label\ngood,pos\nbad,neg\n"
 

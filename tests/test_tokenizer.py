@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from lstm_jax.data.imdb import PREPARED, read_prepared
 from lstm_jax.text import PADDING, START, UNKNOWN, WordTokenizer
-from lstm_jax.text.imdb import PREPARED, read_prepared
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 KERAS_FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'

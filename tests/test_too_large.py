@@ -34,7 +34,7 @@ def complaint_of(arguments, monkeypatch, capsys):
         ("--model.hidden-size 2000000000", "--model.hidden-size or --model.embedding-size"),
         (
             "--model.hidden-size 1 --model.embedding-size 100000000",
-            "--model.embedding-size, --text.vocabulary-size or --text.phrases",
+            "--model.embedding-size, --text.vocabulary-size or --text.ngrams",
         ),
     ],
 )

@@ -16,18 +16,18 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 import small
-from rich.console import Console
 
 import lstm_jax
 from lstm_jax import stops
-from lstm_jax.run import Run
-from lstm_jax.text import evaluation_batches
-from lstm_jax.train import fit, loop
+from lstm_jax.data import Batching, Dataset, evaluation_batches
+from lstm_jax.nn import LSTMLayer
+from lstm_jax.predictor import Predictor
+from lstm_jax.train import evaluation, loop
 from lstm_jax.train.config import Config, OptimizerConfig, TrainConfig
 from lstm_jax.train.report import read_metrics
+from lstm_jax.train.result import Result
 from lstm_jax.train.step import predict_step, train_step
 
-QUIET = Console(quiet=True)
 # On a GPU, sums of gradients over repeated tokens come in no fixed order.
 same_bits = pytest.mark.skipif(
     jax.default_backend() != "cpu", reason="the same bits are promised on a CPU only"
@@ -37,7 +37,7 @@ TESTS = Path(__file__).parent
 
 def train(path, config=small.CONFIG, corpus=None, **options):
     corpus = small.corpus() if corpus is None else corpus
-    return loop.train(config, corpus, path, command="test", console=QUIET, **options)
+    return small.train(config, corpus, path, **options)
 
 
 def weights(path):
@@ -56,10 +56,10 @@ def finished(tmp_path_factory):
 
 def test_it_learns(finished):
     _, result = finished
-    assert result["test_accuracy"] >= 0.9
-    assert result["validation_accuracy"] >= 0.9
-    assert result["test_examples"] == 30
-    assert result["validation_examples"] == 20
+    assert result.test["accuracy"] >= 0.9
+    assert result.validation["accuracy"] >= 0.9
+    assert result.test["examples"] == 30
+    assert result.validation["examples"] == 20
 
 
 def test_a_run_folder_holds_all_there_is_to_know(finished):
@@ -68,15 +68,18 @@ def test_a_run_folder_holds_all_there_is_to_know(finished):
     data = json.loads((path / "data.json").read_text())
     assert data["examples"] == {"train": 80, "validation": 20, "test": 30}
     assert data["class_names"] == ["class 0", "class 1"]
-    assert json.loads((path / "result.json").read_text()) == result
-    assert {"seed", "minutes", "versions", "machine", "command"} <= set(result)
+    content = json.loads((path / "result.json").read_text())
+    assert Result.from_json(content) == result
+    assert content == {**result.to_json(), "checksums": content["checksums"]}
+    assert {"seed", "minutes", "environment", "command"} <= set(content)
+    assert {"versions", "machine"} <= set(content["environment"])
     assert (path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert list(path.glob("events.out.tfevents.*"))
     steps = [record["step"] for record in read_metrics(path / "metrics.jsonl")]
     assert steps == sorted(steps)
     epochs = [r for r in read_metrics(path / "metrics.jsonl") if "epoch" in r]
     assert [record["epoch"] for record in epochs] == [1, 2, 3, 4, 5]
-    assert epochs[-1]["step"] == result["steps"]
+    assert epochs[-1]["step"] == result.outcome.steps
     assert len(list((path / "checkpoints").iterdir())) == small.CONFIG.train.keep_checkpoints
 
 
@@ -106,7 +109,7 @@ def test_a_run_broken_off_anywhere_goes_on_to_the_same_bits(
             raise KeyboardInterrupt
         return train_step(*arguments)
 
-    monkeypatch.setattr(fit, "train_step", stopping)
+    monkeypatch.setattr(loop, "train_step", stopping)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", small.KEPT_OFTEN)
     monkeypatch.undo()
@@ -114,7 +117,7 @@ def test_a_run_broken_off_anywhere_goes_on_to_the_same_bits(
     expected, found = weights(path), weights(tmp_path / "run")
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)
-    assert resumed["test_loss"] == result["test_loss"]
+    assert resumed.test["loss"] == result.test["loss"]
     timed = ("seconds", "examples_per_second")
     histories = [
         [
@@ -139,7 +142,7 @@ def test_a_run_told_to_stop_saves_that_step_and_goes_on_to_the_same_bits(
             monkeypatch.setattr(stops._process, "asked", signal.SIGTERM)
         return state, of_step
 
-    monkeypatch.setattr(fit, "train_step", stopping)
+    monkeypatch.setattr(loop, "train_step", stopping)
     with pytest.raises(stops.Stopped):
         train(tmp_path / "run", small.KEPT_OFTEN)
     assert str(step) in {entry.name for entry in (tmp_path / "run" / "checkpoints").iterdir()}
@@ -154,7 +157,7 @@ def test_a_run_told_to_stop_saves_that_step_and_goes_on_to_the_same_bits(
 @same_bits
 def test_a_run_broken_off_while_it_validates_validates_again(finished, tmp_path, monkeypatch):
     path, _ = finished
-    predict, count = loop.predict_logits, 0
+    predict, count = evaluation.predict_logits, 0
 
     def stopping(*arguments):
         nonlocal count
@@ -163,7 +166,7 @@ def test_a_run_broken_off_while_it_validates_validates_again(finished, tmp_path,
             raise KeyboardInterrupt
         return predict(*arguments)
 
-    monkeypatch.setattr(loop, "predict_logits", stopping)
+    monkeypatch.setattr(evaluation, "predict_logits", stopping)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", small.KEPT_OFTEN)
     monkeypatch.undo()
@@ -188,7 +191,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 import small
-from lstm_jax.train import fit, loop
+from lstm_jax.train import loop
 from lstm_jax.train.step import train_step
 count = 0
 def slow(*arguments):
@@ -198,8 +201,8 @@ def slow(*arguments):
         print("ready", flush=True)
         time.sleep(60)
     return train_step(*arguments)
-fit.train_step = slow
-loop.train(small.KEPT_OFTEN, small.corpus(), Path(sys.argv[1]), command="test")
+loop.train_step = slow
+small.train(small.KEPT_OFTEN, small.corpus(), Path(sys.argv[1]))
 """
 
 
@@ -251,7 +254,6 @@ def test_a_run_is_never_overwritten(finished, tmp_path):
     [
         ({"implementation": "scan", "precision": "bfloat16"}, "precision must be None"),
         ({"implementation": "cudnn"}, "implementation must be one of"),
-        ({"zoneout": (0.1, 0.1), "recurrent_dropout": 0.1}, "must not both be above 0"),
         ({"cell": "peephole", "implementation": "xla"}, "with another cell"),
     ],
 )
@@ -262,13 +264,19 @@ def test_a_model_that_cannot_run_leaves_no_folder(tmp_path, settings, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_layer_whose_state_is_both_zoned_out_and_dropped_out_is_refused():
+    layer = LSTMLayer(4, zoneout=(0.1, 0.1), recurrent_dropout=0.1)
+    with pytest.raises(ValueError, match="recurrent_dropout and zoneout must not both be above 0"):
+        layer.check()
+
+
 def test_resuming_on_other_data_is_refused(tmp_path, monkeypatch):
     def stopping(*_):
         raise KeyboardInterrupt
 
     config = replace(small.CONFIG, train=replace(small.CONFIG.train, checkpoint_every=1))
     steps = iter([train_step, stopping])
-    monkeypatch.setattr(fit, "train_step", lambda *a: next(steps)(*a))
+    monkeypatch.setattr(loop, "train_step", lambda *a: next(steps)(*a))
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", config)
     monkeypatch.undo()
@@ -280,12 +288,12 @@ def test_more_classes_are_learnt_and_predicted(tmp_path):
     corpus = small.corpus(train=200, test=50, classes=5)
     config = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=10))
     result = train(tmp_path / "run", config, corpus)
-    assert result["test_accuracy"] >= 0.9
+    assert result.test["accuracy"] >= 0.9
     assert corpus.test is not None
     found = lstm_jax.load(tmp_path / "run").predict(corpus.test.texts)
     assert found.shape == (50, 5)
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-6)
-    assert (found.argmax(1) == corpus.test.labels).mean() == pytest.approx(result["test_accuracy"])
+    assert (found.argmax(1) == corpus.test.labels).mean() == pytest.approx(result.test["accuracy"])
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
@@ -304,11 +312,11 @@ def test_the_weights_with_the_lowest_validation_loss_are_kept(tmp_path, monkeypa
     result = train(tmp_path / "run", config)
     epochs = [r for r in read_metrics(tmp_path / "run" / "metrics.jsonl") if "epoch" in r]
     losses = [record["validation_loss"] for record in epochs]
-    assert result["validation_loss"] == min(losses) < losses[-1]
-    assert result["best_step"] == epochs[losses.index(min(losses))]["step"]
+    assert result.validation["loss"] == min(losses) < losses[-1]
+    assert result.outcome.best_step == epochs[losses.index(min(losses))]["step"]
     run, corpus = lstm_jax.load(tmp_path / "run"), small.corpus()
     assert corpus.test is not None
-    assert run.evaluate(corpus.test).loss == pytest.approx(result["test_loss"], abs=1e-5)
+    assert run.evaluate(corpus.test).loss == pytest.approx(result.test["loss"], abs=1e-5)
 
 
 def test_without_validation_the_last_weights_are_kept(tmp_path):
@@ -316,7 +324,8 @@ def test_without_validation_the_last_weights_are_kept(tmp_path):
         small.CONFIG, train=TrainConfig(epochs=1, batch_size=8, validation_fraction=0.0)
     )
     result = train(tmp_path / "run", config)
-    assert "validation_accuracy" not in result
+    assert result.validation == {}
+    assert result.outcome.best_step is None
     data = json.loads((tmp_path / "run" / "data.json").read_text())
     assert data["examples"]["train"] == 100
 
@@ -353,12 +362,8 @@ def test_every_example_is_predicted_once_whatever_the_buckets(rng, finished):
     together = run.predict(texts)
     one_by_one = np.concatenate([run.predict([text]) for text in texts])
     np.testing.assert_allclose(together, one_by_one, atol=1e-6)
-    sequences = run.tokenizer.encode_batch(texts)
-    batches = list(
-        evaluation_batches(
-            sequences, None, batch_size=5, padding=run.config.text.padding, buckets=3
-        )
-    )
+    data = Dataset(run.tokenizer.encode_batch(texts))
+    batches = evaluation_batches(data, Batching(5, run.config.text.padding, 3))
     assert sum(batch.weights.sum() for batch in batches) == 37
 
 
@@ -372,30 +377,30 @@ def test_balanced_weights_make_a_rare_class_count_as_much(tmp_path):
             small.CONFIG, train=replace(small.CONFIG.train, class_weights=weights, epochs=8)
         )
         result = train(tmp_path / weights, config, corpus)
-        recall[weights] = result["test_confusion"][1][1] / sum(result["test_confusion"][1])
+        recall[weights] = result.outcome.confusion[1][1] / sum(result.outcome.confusion[1])
     assert recall["balanced"] > recall["equal"] + 0.2
 
 
 def test_the_temperature_is_kept_with_the_run(finished):
     path, result = finished
     run = lstm_jax.load(path)
-    assert run.temperature == pytest.approx(result["validation_temperature"])
-    raw = Run(path, run.config, run.class_names, run.tokenizer)
+    assert run.temperature == pytest.approx(result.validation["temperature"])
+    raw = Predictor(path, run.config, run.class_names, run.tokenizer)
     texts = small.corpus().test.texts
     np.testing.assert_allclose(
-        run.logits(texts), raw.logits(texts) / result["validation_temperature"], rtol=1e-5
+        run.logits(texts), raw.logits(texts) / result.validation["temperature"], rtol=1e-5
     )
-    assert run.evaluate(small.corpus().test).loss == pytest.approx(result["test_loss"], rel=1e-5)
+    assert run.evaluate(small.corpus().test).loss == pytest.approx(result.test["loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize("cell", ["peephole", "coupled", "layer_norm", "no_bias"])
 def test_a_run_of_another_cell_learns_and_is_the_same_when_opened_again(cell, tmp_path):
-    model = replace(small.CONFIG.model, cell=cell, zoneout=(0.1, 0.1), weight_dropout=0.1)
+    model = replace(small.CONFIG.model, cell=cell)
     training = replace(small.CONFIG.train, epochs=10, buckets=1)
     config = replace(small.CONFIG, model=model, train=training)
-    result = loop.train(config, small.corpus(), tmp_path / "run", command="", console=QUIET)
-    assert result["test_accuracy"] > 0.7  # of two classes
+    result = train(tmp_path / "run", config)
+    assert result.test["accuracy"] > 0.7  # of two classes
     run = lstm_jax.load(tmp_path / "run")
     measured = run.evaluate(small.corpus().test)
-    assert measured.accuracy == pytest.approx(result["test_accuracy"])
-    assert measured.loss == pytest.approx(result["test_loss"], rel=1e-5)
+    assert measured.accuracy == pytest.approx(result.test["accuracy"])
+    assert measured.loss == pytest.approx(result.test["loss"], rel=1e-5)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lstm_jax.text import split_validation
+from lstm_jax.data import split_validation
 
 
 @settings(deadline=None, max_examples=60)

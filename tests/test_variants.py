@@ -166,6 +166,7 @@ def test_clipping_holds_back_the_cell_state_and_what_enters_the_gates(clip):
     assert not np.allclose(unbounded, scan_cell(gates, params, 5 * inputs, state)[0])
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's own
 def test_activations_equal_keras():
     keras = pytest.importorskip("keras")
     layer = keras.layers.LSTM(

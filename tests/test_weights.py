@@ -28,7 +28,8 @@ from lstm_jax.interop import (
     to_torch,
     write_safetensors,
 )
-from lstm_jax.layers import LSTMLayer, LSTMStack
+from lstm_jax.nn.layer import LSTMLayer
+from lstm_jax.nn.stack import LSTMStack
 from lstm_jax.variants import Variant, VariantParams
 
 SIZES = st.fixed_dictionaries({name: st.integers(1, 6) for name in ("B", "T", "D", "H")})

@@ -13,7 +13,7 @@ from rich.console import Console
 from test_checkpoints import damage, small_disk
 
 import lstm_jax
-from lstm_jax.train import fit, loop
+from lstm_jax.train import loop
 from lstm_jax.train.step import train_step
 
 CONFIG = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=2, checkpoint_every=4))
@@ -24,7 +24,7 @@ def train(path: Path, *, resume: bool = False) -> str:
     """Trains, or goes on; what is printed."""
     console = Console(width=10_000, color_system=None)
     with console.capture() as printed:
-        loop.train(CONFIG, small.corpus(), path, command="test", resume=resume, console=console)
+        small.train(CONFIG, small.corpus(), path, resume=resume, console=console)
     return printed.get()
 
 
@@ -39,7 +39,7 @@ def before_step(monkeypatch: pytest.MonkeyPatch, step: int, act) -> None:
             act()
         return train_step(*arguments)
 
-    monkeypatch.setattr(fit, "train_step", acting)
+    monkeypatch.setattr(loop, "train_step", acting)
 
 
 def interrupt() -> None:
@@ -109,10 +109,10 @@ def test_a_run_goes_on_when_a_full_disk_has_room_again(
     step, room, expected, tmp_path, monkeypatch, capfd
 ):
     with small_disk(tmp_path / "disk", 4_000) as disk:
-        filler = disk / "filler"
+        ballast = disk / "ballast"
 
         def fill() -> None:
-            filler.write_bytes(bytes(shutil.disk_usage(disk).free - room))
+            ballast.write_bytes(bytes(shutil.disk_usage(disk).free - room))
 
         with monkeypatch.context() as patch:
             before_step(patch, step, fill)
@@ -121,6 +121,6 @@ def test_a_run_goes_on_when_a_full_disk_has_room_again(
         assert "\n" not in str(caught.value)
         assert capfd.readouterr() == ("", "")
         assert not list((disk / "run").rglob("*.partial"))
-        filler.unlink()
+        ballast.unlink()
         train(disk / "run", resume=True)
         assert_the_same(disk / "run", expected)

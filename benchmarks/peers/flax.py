@@ -16,8 +16,10 @@ def recurrence(case: dict[str, Any], train: bool) -> Run:
     size = Case(**case)
     problem = Problem.of(size)
     layers = [nn.RNN(nn.OptimizedLSTMCell(size.hidden)) for _ in range(size.directions)]
-    layer = nn.Bidirectional(*layers) if size.bidirectional else layers[0]
-    cells = [{"cell": optimized_lstm_cell(*weights)} for weights in problem.weights()]
+    layer: Any = nn.Bidirectional(layers[0], layers[1]) if size.bidirectional else layers[0]
+    cells = [
+        {"cell": optimized_lstm_cell(*map(jnp.asarray, weights))} for weights in problem.weights()
+    ]
     params = cells[0]
     if size.bidirectional:
         params = {"forward_rnn": cells[0], "backward_rnn": cells[1]}

@@ -10,6 +10,8 @@ from benchmarks.cases import Case, Problem
 from benchmarks.data import Data
 from benchmarks.worker import Run
 
+QUIET: Any = {"verbose": 0}
+
 
 def recurrence(case: dict[str, Any], train: bool) -> Run:
     """`keras.layers.LSTM` with sequences out, and `Bidirectional` of it; masked where ragged."""
@@ -39,14 +41,14 @@ def _tensorflow(train, problem, layer, mask) -> Run:
     def gradient():
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            loss = tf.reduce_sum(layer(inputs, mask=mask) * cotangent)
+            loss: Any = tf.reduce_sum(layer(inputs, mask=mask) * cotangent)
         weights = [v.value for v in layer.trainable_variables]
         return tape.gradient(loss, [*weights, inputs])
 
     if not train:
         return lambda: _outputs(mask, forward().numpy())
 
-    return lambda: _gradients([array.numpy() for array in gradient()])
+    return lambda: _gradients([tf.convert_to_tensor(array).numpy() for array in gradient()])
 
 
 def _jax(train, problem, layer, mask) -> Run:
@@ -105,7 +107,7 @@ def training(folder: str, batch_size: int, steps: int, lengths: bool) -> Run | N
         nonlocal position
         chosen = order.take(range(position, position + size), mode="wrap")
         position += size
-        model.fit(tokens[chosen], labels[chosen], batch_size=batch_size, verbose=0)
+        model.fit(tokens[chosen], labels[chosen], batch_size=batch_size, **QUIET)
         return {"logits": logits}
 
     return run
@@ -120,7 +122,7 @@ def prediction(folder: str, batch_size: int, by_length: bool = False) -> Run | N
 
     def run():
         tokens = np.asarray(vectorize(data.test_texts))
-        return {"probability": model.predict(tokens, batch_size=batch_size, verbose=0)[:, 0]}
+        return {"probability": model.predict(tokens, batch_size=batch_size, **QUIET)[:, 0]}
 
     return run
 
@@ -160,13 +162,13 @@ def _vectorizer(words: list[str]) -> keras.layers.TextVectorization:
     """TextVectorization with the same rules; its id 1 is the unknown word, 2 the start."""
     import tensorflow as tf
 
-    def standardize(texts):
+    def standardize(texts: Any) -> Any:
         filtered = r"""[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~\t\n ]+"""
         texts = tf.strings.lower(texts, encoding="utf-8")
         return tf.strings.join(["<start> ", tf.strings.regex_replace(texts, filtered, " ")])
 
     return keras.layers.TextVectorization(
-        standardize=standardize,
+        standardize=standardize,  # pyright: ignore[reportArgumentType] - Keras takes any callable
         vocabulary=["<start>", *words[3:]],
         output_sequence_length=500,
     )

@@ -11,18 +11,19 @@ import numpy as np
 from benchmarks.cases import Case, Problem
 from benchmarks.data import WITH_LENGTHS, Data
 from benchmarks.worker import Run
-from experiments.presets import ARTICLE
+from experiments.imdb.article import CONFIG as ARTICLE
 from lstm_jax import Bidirectional, LSTMParams, bidirectional_lstm, lstm
-from lstm_jax.classifier import TextClassifier
+from lstm_jax.data import Batch, Batching, Dataset, training_batches
 from lstm_jax.kernels import cpu
-from lstm_jax.machine import keep_memory
-from lstm_jax.run import Run as LoadedRun
-from lstm_jax.text import Batch, WordTokenizer, training_batches
-from lstm_jax.train.objective import Classification
+from lstm_jax.machine import tune_malloc
+from lstm_jax.models.classifier import TextClassifier
+from lstm_jax.predictor import Predictor
+from lstm_jax.text import WordTokenizer
+from lstm_jax.train.losses import Classification
 from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.step import TrainState, init_state, predict_step, train_step
 
-keep_memory()
+tune_malloc()
 
 
 def recurrence(
@@ -88,36 +89,30 @@ def matrix_product(size: int) -> Run:
 def training(folder: str, batch_size: int, steps: int, lengths: bool) -> Run:
     """Steps of training, as `lstm_jax.train` takes them: its batches, its step."""
     data, config = Data.load(folder), WITH_LENGTHS if lengths else ARTICLE
-    batches = training_batches(
-        data.train_ids,
-        data.train_labels,
-        batch_size=batch_size,
-        padding=config.text.padding,
-        buckets=config.train.buckets,
-        seed=0,
-    )
+    batching = Batching(batch_size, config.text.padding, config.train.buckets)
+    batches = training_batches(Dataset(data.train_ids, data.train_labels), batching, seed=0)
     model = TextClassifier(config.model, len(data.words))
-    objective, optimizer = Classification(model), make_optimizer(config.optimizer, 1)
+    loss, optimizer = Classification(model), make_optimizer(config.optimizer, 1)
 
     def start() -> TrainState:
-        state = init_state(objective, optimizer, 0, keep_ema=False, keep_best=False)
+        state = init_state(loss, optimizer, 0, keep_ema=False, keep_best=False)
         return state._replace(params=_classifier_params(data.weights))
 
     rows = data.padded()[:64]
     logits = predict_step(model, start().params, rows, np.full(64, rows.shape[1], np.int32))
     state = start()
-    for shape in batches.source.shapes:  # compiled here, as an epoch is repeated
+    for shape in batches.batches.shapes:  # compiled here, as an epoch is repeated
         sizes = np.full(shape[0], shape[1], np.int32)
         labels, weights = np.zeros(shape[0], np.int32), np.ones(shape[0], np.float32)
         batch = Batch(np.zeros(shape, np.int32), sizes, labels, weights, labels)
-        state, _ = train_step(objective, optimizer, 0.0, state, batch)
+        state, _ = train_step(loss, optimizer, 0.0, state, batch)
     state = start()
 
     def run():
         nonlocal state
         for _ in range(steps):
             batch = jax.device_put(next(batches))
-            state, _ = train_step(objective, optimizer, 0.0, state, batch)
+            state, _ = train_step(loss, optimizer, 0.0, state, batch)
         jax.block_until_ready(state)
         return {"logits": logits}
 
@@ -126,16 +121,16 @@ def training(folder: str, batch_size: int, steps: int, lengths: bool) -> Run:
 
 def vocabulary(size: int) -> Run:
     """One step of training the article's model with a vocabulary of another size."""
-    objective = Classification(TextClassifier(ARTICLE.model, size))
+    loss = Classification(TextClassifier(ARTICLE.model, size))
     optimizer = make_optimizer(ARTICLE.optimizer, 1)
-    state = init_state(objective, optimizer, 0, keep_ema=False, keep_best=False)
+    state = init_state(loss, optimizer, 0, keep_ema=False, keep_best=False)
     tokens = np.random.default_rng(0).integers(0, size, (32, 100), np.int32)
     ones = np.ones(32, np.int32)
     batch = jax.device_put(Batch(tokens, 100 * ones, ones, np.ones(32, np.float32), ones))
 
     def run():
         nonlocal state
-        state, _ = train_step(objective, optimizer, 0.0, state, batch)
+        state, _ = train_step(loss, optimizer, 0.0, state, batch)
         jax.block_until_ready(state)
         return {}
 
@@ -143,7 +138,7 @@ def vocabulary(size: int) -> Run:
 
 
 def prediction(folder: str, batch_size: int) -> Run:
-    """Texts to probabilities, as `lstm_jax.run` does it."""
+    """Texts to probabilities, as `lstm_jax.predictor` does it."""
     trained, texts = _trained(folder)
     return lambda: {"probability": trained.predict(texts, batch_size=batch_size)[:, 1]}
 
@@ -156,10 +151,10 @@ def latency(folder: str) -> Run:
     return lambda: {"probability": trained.predict([next(order)])[:, 1]}
 
 
-def _trained(folder: str) -> tuple[LoadedRun, list[str]]:
+def _trained(folder: str) -> tuple[Predictor, list[str]]:
     data = Data.load(folder)
     tokenizer, params = WordTokenizer.load(data.tokenizer), _classifier_params(data.weights)
-    return LoadedRun(Path(), WITH_LENGTHS, ("neg", "pos"), tokenizer, params), data.test_texts
+    return Predictor(Path(), WITH_LENGTHS, ("neg", "pos"), tokenizer, params), data.test_texts
 
 
 def _classifier_params(weights: dict[str, np.ndarray]) -> dict:

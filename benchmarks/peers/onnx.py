@@ -59,6 +59,7 @@ def recurrence(case: dict[str, Any], train: bool) -> Run | None:
     inputs = np.ascontiguousarray(problem.inputs.transpose(1, 0, 2))
 
     def run() -> dict[str, np.ndarray]:
+        outputs: Any
         (outputs,) = session.run(["Y"], {"X": inputs})  # [T, directions, B, H]
         return {"outputs": outputs.transpose(2, 0, 1, 3).reshape(batch, time, -1)}
 

@@ -60,9 +60,10 @@ def recurrence(
         (forward() * cotangent).sum().backward()
         if size.bidirectional and size.ragged and not packed:
             return {}  # it read the padding first: its results are others
+        weights: Any = module
         gradients = {
-            "d_input_kernel": module.weight_ih_l0.grad.T,
-            "d_recurrent_kernel": module.weight_hh_l0.grad.T,
+            "d_input_kernel": weights.weight_ih_l0.grad.T,
+            "d_recurrent_kernel": weights.weight_hh_l0.grad.T,
             "d_inputs": inputs.grad,
         }
         return {name: array.float().numpy() for name, array in gradients.items()}

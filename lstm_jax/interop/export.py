@@ -18,9 +18,9 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_jax.data import Padding
 from lstm_jax.files import new_folder
-from lstm_jax.run import Run
-from lstm_jax.text import Padding
+from lstm_jax.predictor import Predictor
 
 Format = Literal["onnx", "stablehlo"]
 TOLERANCE = 1e-4  # between two probabilities; what float32 leaves open is a hundredth of it
@@ -136,7 +136,7 @@ class Proof(NamedTuple):
     script: NDArray[np.float64]
 
 
-def export_run(run: Run, folder: Path, format: Format) -> Proof:
+def export_run(run: Predictor, folder: Path, format: Format) -> Proof:
     """Makes a folder that scores texts as the run does, in float32, and proves it.
 
     It gets its name once it is proved: a process that fails or is killed leaves none of that name.
@@ -161,21 +161,21 @@ def export_run(run: Run, folder: Path, format: Format) -> Proof:
         return prove(run, unproved)
 
 
-def in_float32(run: Run) -> Run:
+def in_float32(run: Predictor) -> Predictor:
     """The same run, rounding nothing to bfloat16."""
     model = replace(run.config.model, precision=None)
-    return Run(
+    return Predictor(
         run.path,
         replace(run.config, model=model),
         run.class_names,
         run.tokenizer,
         run.params,
         run.temperature,
-        run.model.phrases,
+        run.model.ngrams,
     )
 
 
-def write_folder(run: Run, folder: Path, format: Format) -> None:
+def write_folder(run: Predictor, folder: Path, format: Format) -> None:
     """Writes model, `tokenizer.json` and `score.py`; as `export_run`, without the proof."""
     if format not in RECIPES:
         raise ValueError(f"format must be one of {get_args(Format)}, got {format!r}")
@@ -200,7 +200,7 @@ def write_folder(run: Run, folder: Path, format: Format) -> None:
     (folder / "score.py").write_text(script, encoding="ascii")
 
 
-def _model(run: Run, format: Format) -> bytes:
+def _model(run: Predictor, format: Format) -> bytes:
     if format == "onnx":
         from lstm_jax.interop.onnx import classifier_to_onnx  # of the extra `interop`
 
@@ -217,7 +217,7 @@ def _ends(padding: Padding) -> tuple[int, int]:
     return head, padding.max_length - head
 
 
-def prove(run: Run, folder: Path) -> Proof:
+def prove(run: Predictor, folder: Path) -> Proof:
     """Runs the folder's script in a process of its own, without any path of this one."""
     texts = typical_texts(run)
     # On an accelerator a float32 product may be computed in less.
@@ -254,7 +254,7 @@ def run_script(folder: Path, texts: Sequence[str]) -> NDArray[np.float64]:
     return np.array([list(row.values()) for row in rows])
 
 
-def typical_texts(run: Run) -> tuple[str, ...]:
+def typical_texts(run: Predictor) -> tuple[str, ...]:
     """No word, one, many, more than are read, and unknown ones; made of the run's vocabulary."""
     words = run.tokenizer.words(range(3, run.tokenizer.vocabulary_size))
     words = [word for word in words if word.isprintable()] or ["word"]

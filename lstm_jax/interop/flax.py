@@ -82,7 +82,7 @@ def to_flax(layer: Layer) -> dict[str, Any]:
 
 
 def stack_params(layers: Sequence[Layer]) -> dict[str, Any]:
-    """Layers as the parameters of a `lstm_jax.layers.LSTMStack` that reads forward or both ways.
+    """Layers as the parameters of a `lstm_jax.nn.stack.LSTMStack` that reads forward or both ways.
 
     Args:
         layers: the lowest first; of `VariantParams` for a stack with a `cell` such as
@@ -107,7 +107,7 @@ def stack_params(layers: Sequence[Layer]) -> dict[str, Any]:
 
 
 def stack_layers(params: Mapping[str, Any]) -> tuple[Layer, ...]:
-    """The parameters of a `lstm_jax.layers.LSTMStack` as layers: `stack_params` undone.
+    """The parameters of a `lstm_jax.nn.stack.LSTMStack` as layers: `stack_params` undone.
 
     Raises:
         ValueError: if names or shapes are not those of such a stack, its cell has more than a

@@ -3,7 +3,7 @@
     tokens [B, T] int32, lengths [B] int32 -> probabilities [B, classes] float32
 
 B and T are free; a length may be anything from 0 to T. Within, time comes first, [T, B, F], as
-ONNX's LSTM has it. All that a prediction needs is in the file but the tokenizer: phrases, the
+ONNX's LSTM has it. All that a prediction needs is in the file but the tokenizer: n-grams, the
 temperature, the names of the classes and how texts are cut.
 
 Source: https://onnx.ai/onnx/operators.
@@ -17,11 +17,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lstm_jax.classifier import ModelConfig
 from lstm_jax.interop.onnx_lstm import DirectedCell, has_operator, to_onnx
 from lstm_jax.lstm import Bidirectional
-from lstm_jax.run import Run
-from lstm_jax.text import PADDING, Phrases
+from lstm_jax.models.config import ModelConfig
+from lstm_jax.predictor import Predictor
+from lstm_jax.text import PADDING, NGrams
 from lstm_jax.variants import VARIANTS, VariantParams
 
 # The oldest with every operator as it is used here. onnxruntime 1.15, of 2023, gives the same.
@@ -32,7 +32,7 @@ LOWEST = np.finfo(np.float32).min
 REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "mul": "ReduceProd"}
 
 
-def classifier_to_onnx(run: Run) -> onnx.ModelProto:
+def classifier_to_onnx(run: Predictor) -> onnx.ModelProto:
     """A trained run as an ONNX model, checked.
 
     Args:
@@ -42,7 +42,7 @@ def classifier_to_onnx(run: Run) -> onnx.ModelProto:
         The model. Its metadata are `class_names` (a JSON list), `max_length`, `truncate` and `pad`.
 
     Raises:
-        ValueError: if the run has layer normalisation or zoneout.
+        ValueError: if the run has layer normalisation.
     """
     config, text = run.config.model, run.config.text
     possible = [name for name, cell in VARIANTS.items() if has_operator(cell)]
@@ -51,12 +51,10 @@ def classifier_to_onnx(run: Run) -> onnx.ModelProto:
             f"cell must be one of {', '.join(possible)} in an ONNX model, got {config.cell!r}, "
             f"{VARIANTS[config.cell]}; a StableHLO program may have any"
         )
-    if max(config.zoneout) > 0:
-        raise ValueError(f"zoneout must be 0 in an ONNX model, got {config.zoneout}")
     params: Any = jax.device_get(run.params)
     graph = _Graph()
     steps = _Steps(graph)
-    embeddings = _embed(graph.part("embed"), params["embedding"], run.model.phrases, steps)
+    embeddings = _embed(graph.part("embed"), params["embedding"], run.model.ngrams, steps)
     outputs, last = _encode(graph.part("encode"), params["stack"], config, embeddings)
     features = _pool(graph.part("pool"), params, config, outputs, last, steps)
     logits = _logits(graph.part("logits"), params["head"], features)
@@ -161,32 +159,32 @@ class _Steps:
         self.count = graph("Cast", graph("Max", lengths, np.int32(1)), to=TensorProto.FLOAT)
 
 
-def _embed(graph: _Graph, params: Any, phrases: Phrases | None, steps: _Steps) -> str:
-    """Tokens [T, B] to embeddings [T, B, E], with those of the phrases that end there added.
+def _embed(graph: _Graph, params: Any, ngrams: NGrams | None, steps: _Steps) -> str:
+    """Tokens [T, B] to embeddings [T, B, E], with those of the n-grams that end there added.
 
-    The numbers of phrases are those of `Phrases.numbers`. A LabelEncoder is a table from codes to
-    numbers: 0.2 ms for 128 texts of 400 tokens and 30,000 phrases, where a binary search in plain
-    operators took 25 (2 cores, onnxruntime 1.32).
+    The ids of n-grams are those of `NGrams.ids`. A LabelEncoder is a table from keys to ids: 0.2 ms
+    for 128 texts of 400 tokens and 30,000 n-grams, where a binary search in plain operators took 25
+    (2 cores, onnxruntime 1.32).
     """
     embeddings = graph("Gather", params["table"], steps.tokens)
-    if phrases is None:
+    if ngrams is None:
         return embeddings
     tokens = first = graph("Cast", steps.tokens, to=TensorProto.INT64)
     none = PADDING
-    for length, codes in enumerate(phrases.codes, 2):
+    for length, keys in enumerate(ngrams.keys, 2):
         one_later = graph("Pad", first, np.array([1, 0, -1, 0]), np.int64(none))
-        code = graph("Add", graph("Mul", one_later, np.int64(phrases.vocabulary_size)), tokens)
-        none = len(codes)
+        key = graph("Add", graph("Mul", one_later, np.int64(ngrams.vocabulary_size)), tokens)
+        none = len(keys)
         first = graph(
             "LabelEncoder",
-            code,
+            key,
             domain="ai.onnx.ml",
-            keys_int64s=codes.tolist(),
+            keys_int64s=keys.tolist(),
             values_int64s=list(range(none)),
             default_int64=none,
         )
-        # Behind the last phrase's vector, one of zeros for no phrase.
-        vectors = np.pad(params[f"phrases_of_{length}"], ((0, 1), (0, 0)))
+        # Behind the last n-gram's vector, one of zeros for no n-gram.
+        vectors = np.pad(params[f"ngrams_of_{length}"], ((0, 1), (0, 0)))
         embeddings = graph("Add", embeddings, graph("Gather", vectors, first))
     return embeddings
 

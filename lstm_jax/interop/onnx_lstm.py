@@ -28,7 +28,7 @@ from lstm_jax.variants import Activation, Variant, VariantParams
 
 GATES = ("input", "output", "forget", "candidate")  # the order i, o, f, c of W, R and B
 SEEING = GATES[:3]  # the order of the peepholes P
-READING = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+REVERSED = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 ATTRIBUTES = {
     "activations": "STRINGS",
@@ -145,10 +145,10 @@ def from_onnx(node: onnx.NodeProto, arrays: Mapping[str, Any]) -> tuple[Directed
     """
     attributes = _attributes(node)
     direction = attributes.get("direction", "forward")
-    if direction not in READING:
-        raise ValueError(f"direction must be one of {', '.join(READING)}, got {direction!r}")
-    reading = READING[direction]
-    count = len(reading)
+    if direction not in REVERSED:
+        raise ValueError(f"direction must be one of {', '.join(REVERSED)}, got {direction!r}")
+    reverses = REVERSED[direction]
+    count = len(reverses)
     there = {name: axes for name, axes in SHAPES.items() if name in arrays or name in ("W", "R")}
     own = {name: arrays[name] for name in there if name in arrays}
     own = checked(own, there, "an ONNX LSTM")
@@ -162,7 +162,7 @@ def from_onnx(node: onnx.NodeProto, arrays: Mapping[str, Any]) -> tuple[Directed
     if len(activations) != 3 * count:
         raise ValueError(f"activations must be {3 * count}, got {names}")
     directions = []
-    for n, reverse in enumerate(reading):
+    for n, reverse in enumerate(reverses):
         gate, candidate, of_cell = activations[3 * n : 3 * n + 3]
         cell = Variant(
             peepholes=P is not None,
@@ -205,10 +205,10 @@ def to_onnx(directions: Sequence[DirectedCell]) -> tuple[dict[str, Any], dict[st
     cell = directions[0].cell
     if not has_operator(cell):
         raise ValueError(f"cell must be one that ONNX's LSTM has, got {cell}")
-    reading = tuple(direction.reverse for direction in directions)
+    reverses = tuple(direction.reverse for direction in directions)
     hidden_size = directions[0].params.recurrent_kernel.shape[0]
     attributes: dict[str, Any] = {
-        "direction": next(name for name, each in READING.items() if each == reading),
+        "direction": next(name for name, each in REVERSED.items() if each == reverses),
         "hidden_size": hidden_size,
     }
     if cell.coupled:

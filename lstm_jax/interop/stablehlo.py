@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, export
 
-from lstm_jax.run import Run
+from lstm_jax.predictor import Predictor
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def classifier_to_stablehlo(run: Run) -> bytes:
+def classifier_to_stablehlo(run: Predictor) -> bytes:
     """A trained run as a serialised program.
 
     Args:
@@ -30,14 +30,11 @@ def classifier_to_stablehlo(run: Run) -> bytes:
         What `jax.export.deserialize` takes; JAX promises to read it for at least six months.
     """
     config = run.config.model
-    plain = config.cell == "lstm" and max(config.zoneout) == 0
     config = replace(
         config,
         # "auto" would call our compiled kernel, which is not where the program goes.
-        implementation="xla" if plain else "scan",
-        # Only training knows these two.
-        recurrent_dropout=0.0,
-        chunk_size=None,
+        implementation="xla" if config.cell == "lstm" else "scan",
+        chunk_size=None,  # only training knows it
     )
     model, params = run.model.clone(config=config), jax.device_get(run.params)
 

@@ -6,8 +6,8 @@ Three calls, each over one or both directions of reading at once:
     backward   the loop backward in time: ∂L/∂x, ∂L/∂(initial state), and ∂L/∂z in the gates' place
     gradient   ∂L/∂W, ∂L/∂U, ∂L/∂b from ∂L/∂z
 
-The equations are those of `lstm_jax.kernels.xla`; docs/kernel.md tells how they are computed and
-what was measured on the way.
+The equations are those of `lstm_jax.kernels.xla`; docs/explanation/cpu-kernel.md tells how they are
+computed.
 """
 
 import ctypes

@@ -168,7 +168,7 @@ class Pass {
   }
 
   // Whether each sequence is worth two threads: there are so many, and in a step they read enough of
-  // the kernels to make up for waiting for each other. docs/kernel.md has the measurements.
+  // the kernels to make up for waiting for each other. docs/explanation/cpu-kernel.md has the measurements.
   bool shared() const {
     return 2 * count() * problem_.batch <= pool_.num_threads() && problem_.time >= kSharedSteps &&
            4 * problem_.hidden * problem_.hidden * sizeof(T) >= kSharedBytes &&

@@ -12,7 +12,7 @@ and then, over all steps and sequences at once,
 
     ∂L/∂W = Σ x_tᵀ ∂z_t,   ∂L/∂U = Σ h_{t-1}ᵀ ∂z_t,   ∂L/∂b = Σ ∂z_t,   ∂L/∂x_t = ∂z_t Wᵀ.
 
-Source: derived in docs/equations.md; the form is Graves & Schmidhuber (2005), appendix A.
+Source: derived in docs/reference/equations.md; the form is Graves & Schmidhuber (2005), appendix A.
 """
 
 from collections.abc import Callable, Sequence
@@ -185,7 +185,7 @@ def _backward(
     """The loop backward in time, and the gradients of parameters and inputs.
 
     Where a step is a large product and the kernels are small, XLA on a CPU is faster if each step
-    adds its part of their gradients and no ∂z is kept: docs/speed.md has the times.
+    adds its part of their gradients and no ∂z is kept: docs/explanation/speed.md has the times.
     """
     params, inputs, initial_state = arrays
     d_outputs, d_final_state = cotangents

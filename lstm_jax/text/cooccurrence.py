@@ -1,4 +1,4 @@
-"""Word vectors from counts of which words stand near which: a start that knows words' company.
+"""Word vectors from co-occurrence: the PPMI matrix, factored by a singular value decomposition.
 
 With n(w, c) how often words w and c stand within a window of each other, the positive pointwise
 mutual information
@@ -76,8 +76,8 @@ def _counts(
     tokens = np.concatenate([part for ids in sequences for part in (ids, gap)]).astype(np.int64)
     shape = (vocabulary_size, vocabulary_size)
     counts = scipy.sparse.csr_matrix(shape, dtype=np.float32)
-    for apart in range(1, window + 1):
-        first, second = tokens[:-apart], tokens[apart:]
+    for subsets in range(1, window + 1):
+        first, second = tokens[:-subsets], tokens[subsets:]
         known = (first > UNKNOWN) & (second > UNKNOWN)
         pairs, times = np.unique(first[known] * vocabulary_size + second[known], return_counts=True)
         where = (pairs // vocabulary_size, pairs % vocabulary_size)

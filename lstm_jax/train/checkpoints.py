@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import jax
 
-from lstm_jax.classifier import ENCODER
 from lstm_jax.files import (
     new_folder,
     read_json,
@@ -20,6 +19,7 @@ from lstm_jax.files import (
     write_checksums,
     write_json,
 )
+from lstm_jax.models.encoder import ENCODER
 from lstm_jax.shapes import Params
 from lstm_jax.train.arrays import literal_path, read_arrays, read_part, write_arrays
 from lstm_jax.train.step import TrainState

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lstm_jax.checked import Count, NotNegative, Positive, Probability, Seed, Size, checked
-from lstm_jax.classifier import ModelConfig
+from lstm_jax.data import Padding
 from lstm_jax.files import read_json
-from lstm_jax.text import Padding
+from lstm_jax.models.config import ModelConfig
 
-FORMAT = 1  # of config.json and of all that stands beside it
+FORMAT = 2  # of config.json and of all that stands beside it
+# What wrote other formats.
+_MAKERS = {None: "version 0.1 or older", 1: "version 0.1"}
 
 
 @checked
@@ -24,12 +26,12 @@ class TextConfig:
     """keras drops punctuation as Keras does; punctuation keeps it as tokens."""
     vocabulary_size: Annotated[Size, Field(ge=4)] = 20_000
     """Token ids at most, the three special ones (padding, start, unknown) included."""
-    phrases: tuple[Size, ...] = ()
-    """How many of the most frequent phrases of two tokens, of three, ... have vectors of their own;
-    phrases that only one text has never do."""
-    window: Count = 0
-    """Word vectors start from counts of the words that stand at most so far apart, in the training
-    texts and those without labels: minutes, and words of like use begin alike. 0: at random."""
+    ngrams: tuple[Size, ...] = ()
+    """How many of the most frequent n-grams of two tokens, of three, ... have vectors of their own;
+    n-grams that only one text has never do."""
+    cooccurrence_window: Count = 0
+    """Embeddings start from the co-occurrence (PPMI-SVD) of words that stand at most so far apart,
+    in the training texts and those without labels; takes minutes. 0: they start at random."""
     max_length: Size = 400
     """Tokens of a text at most."""
     truncate: Literal["front", "back", "middle"] = "front"
@@ -52,8 +54,8 @@ class OptimizerConfig:
     """The largest learning rate of the run."""
     schedule: Literal["constant", "cosine"] = "constant"
     """cosine falls to zero by the last step."""
-    encoder_rate: Positive = 1.0
-    """Learning rate of word vectors and LSTMs, as a share of that of the last, dense layer."""
+    encoder_learning_rate_multiplier: Positive = 1.0
+    """Learning rate of embeddings and LSTMs, relative to that of the last, dense layer."""
     warmup_steps: Count = 0
     """Steps over which the learning rate rises from zero."""
     clip_norm: Positive | None = 1.0
@@ -85,11 +87,11 @@ class TrainConfig:
     class_weights: Literal["equal", "balanced"] = "equal"
     """balanced: every class counts as much as the others in the loss, however few its examples."""
     adversarial: NotNegative = 0.0
-    """Also train on words moved so as to raise the loss, this far in lengths of a typical word
-    vector where the model is certain of the labels; a step takes twice the time. 0 for none."""
+    """Also train on embeddings perturbed so as to raise the loss, this far in lengths of a typical
+    embedding, times the model's confidence; a step takes twice the time. 0 for none."""
     unlabelled: Count = 0
-    """Texts without labels, at most, that are read in every epoch too: what the model says of them
-    is to be decided, and with `adversarial` to stay so when words are moved."""
+    """Texts without labels, at most, that are read in every epoch too: for their soft labels in
+    distillation, else to minimise the entropy of what the model predicts for them."""
     checkpoint_every: Size = 500
     """Steps between two checkpoints; there is one at the end of each epoch too."""
     keep_checkpoints: Size = 2
@@ -113,7 +115,7 @@ class Config:
 
     @property
     def validation_part(self) -> tuple[float, int]:
-        """Fraction and seed of `text.split_validation`."""
+        """Fraction and seed of `lstm_jax.data.split_validation`."""
         seed = self.train.validation_seed
         return self.train.validation_fraction, self.seed if seed is None else seed
 
@@ -131,9 +133,10 @@ class Config:
         """
         found = read_json(path, _Versioned).format
         if found != FORMAT:
+            maker = _MAKERS.get(found, "a later version")
             raise ValueError(
-                f"{path}: format must be {FORMAT}, got {found}: the run was made by another version"
-                " of lstm_jax"
+                f"{path}: format must be {FORMAT}, got {found}: the run was made by {maker} of"
+                " lstm_jax, and must be trained again or opened with that"
             )
         saved = read_json(path, _Saved)
         return cls(**{field.name: getattr(saved, field.name) for field in dataclasses.fields(cls)})

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import jax
 import numpy as np
 
+from lstm_jax.data import Corpus
 from lstm_jax.shapes import Params
-from lstm_jax.text import Corpus
 from lstm_jax.train.config import Config
-from lstm_jax.train.folder import RunFolder
+from lstm_jax.train.run_folder import RunFolder
 
 
 def inputs_of(config: Config, corpus: Corpus, source: RunFolder | None) -> dict[str, str]:
@@ -29,11 +29,9 @@ def inputs_of(config: Config, corpus: Corpus, source: RunFolder | None) -> dict[
         for name, part in parts.items()
         if part is not None
     }
-    from_counts = config.text.window > 0 and source is None
+    from_counts = config.text.cooccurrence_window > 0 and source is None
     if corpus.unlabelled and (config.train.unlabelled > 0 or from_counts):
         inputs["texts_without_labels"] = checksum_of(corpus.unlabelled)
-    if corpus.taught is not None:
-        inputs["soft_labels"] = checksum_of_arrays({"taught": corpus.taught})
     return inputs | inputs_of_runs(init=[source] if source else [])
 
 

@@ -1,220 +1,198 @@
-"""Training a classifier from beginning to end: texts in, a run's folder out."""
+"""The training loop: steps, checkpoints and measurements, whatever the loss."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from rich.console import Console
+import jax
+import jax.numpy as jnp
 
-from lstm_jax.classifier import TextClassifier
 from lstm_jax.console import doing, say
+from lstm_jax.data import BatchIterator
+from lstm_jax.memory import memory_explained
 from lstm_jax.shapes import Params
-from lstm_jax.text import (
-    UNLABELLED,
-    Corpus,
-    Examples,
-    encode_once,
-    split_validation,
-)
-from lstm_jax.train.advice import after_training, before_training, print_warnings
-from lstm_jax.train.batching import batches_to_measure, batches_to_train
-from lstm_jax.train.calibration import calibrate
-from lstm_jax.train.checkpoints import load_encoder
-from lstm_jax.train.config import Config
-from lstm_jax.train.fit import fit
-from lstm_jax.train.folder import RunFolder, finished_run
-from lstm_jax.train.inputs import inputs_of
-from lstm_jax.train.metrics import compute_metrics
-from lstm_jax.train.objective import Classification
-from lstm_jax.train.open_run import OpenRun, open_run
-from lstm_jax.train.optimizer import make_optimizer
-from lstm_jax.train.prediction import predict_logits
-from lstm_jax.train.settings import check_start, check_training
-from lstm_jax.train.start import make_phrases, make_tokenizer, vectors_from_counts
-from lstm_jax.train.step import all_devices, check_state
+from lstm_jax.stops import Unsaved, asked, reached
+from lstm_jax.train.checkpoints import Checkpoints
+from lstm_jax.train.divergence import Divergence
+from lstm_jax.train.evaluation import Evaluator
+from lstm_jax.train.losses import Loss, zero_totals
+from lstm_jax.train.open_run import OpenRun
+from lstm_jax.train.optimizer import make_optimizer, make_schedule
+from lstm_jax.train.progress import TrainingProgress
+from lstm_jax.train.report import Report, parameter_table
+from lstm_jax.train.step import TrainState, init_state, train_step
 
 
-def train(
-    config: Config,
-    corpus: Corpus,
-    path: Path,
+@dataclass(frozen=True)
+class Fitted:
+    """What training came to.
+
+    Attributes:
+        params: the parameters to keep: those with the lowest validation loss, or the last.
+        steps: how many were done.
+        best_step: of `params`, where they were chosen by validation.
+        validation: the metrics of `params`, by name.
+    """
+
+    params: Params
+    steps: int
+    best_step: int | None = None
+    validation: dict[str, float] = field(default_factory=dict)
+
+
+@memory_explained("train.batch_size, text.max_length or model.hidden_size")
+def fit(
+    run: OpenRun,
+    loss: Loss,
+    batches: BatchIterator,
     *,
-    command: str,
-    init: Path | None = None,
-    teacher: Callable[[Corpus, tuple[float, int]], Corpus] | None = None,
-    inputs: Mapping[str, str] | None = None,
-    apart: Mapping[str, NDArray[np.bool_]] | None = None,
-    resume: bool = False,
-    console: Console | None = None,
-) -> dict[str, Any]:
-    """Trains a classifier and measures it once on the test examples.
+    evaluate: Evaluator | None = None,
+    start: Params | None = None,
+) -> Fitted:
+    """Trains from the newest checkpoint, or the beginning, to the last step.
+
+    At the end of an epoch the checkpoint is written before the validation, which a resumed run does
+    again. So nothing is lost when the process is told to stop while it validates, and while it
+    trains one step is waited for (`lstm_jax.stops`).
 
     Args:
-        config: the run's settings.
-        corpus: the texts; a part of `train` is set aside for validation.
-        path: the run's folder, made here once data, split and model are known to work.
-        command: what the user typed, for the record.
-        init: the folder of a finished run, of `pretrain` or a classifier, whose tokenizer, phrases,
-            words and LSTMs this one starts from; the text settings that made them must be the same.
-        teacher: says what to learn, in the place of labels, of the texts that have none: given the
-            corpus and which part of it is for validation, gives the corpus with `taught`. Its time
-            counts as the run's.
-        inputs: checksums of what decides the run and is not in the other arguments, by name: the
-            runs that `teacher` asks.
-        apart: parts of the test examples, [N] true for those in it, by the names under which their
-            accuracy stands in the result too: `test_accuracy_NAME`.
-        resume: go on with the run in the folder, if there is one; a finished one is left as it is,
-            unless `config` has more epochs.
-        console: where progress is shown; standard output by default.
-
-    Returns:
-        What result.json holds.
+        run: its settings, its folder for checkpoints and metrics, where progress is shown.
+        loss: what is minimised.
+        batches: on what; closed at the end.
+        evaluate: measures parameters after each epoch; None keeps the last parameters.
+        start: parameters that take the place of those of the same names before the first step.
 
     Raises:
-        ValueError: if the folder holds a run and `resume` is false, or the run in it has other
-            settings or data, or another process trains in it; or if a setting would change nothing,
-            or contradict that of `init`.
-        FloatingPointError: if the loss is not finite.
+        FloatingPointError: if the loss, its gradient or the parameters are not finite, or absurdly
+            large. Neither checkpoints nor the result have such.
+        MemoryError: if memory does not suffice for the batches.
+        OSError: if a checkpoint cannot be written.
+        ValueError: if there are checkpoints, and all are damaged.
+        Stopped: if the process was told to stop, after a checkpoint.
     """
-    console, source = console or Console(), finished_run(init)
-    check_training(config, len(corpus.unlabelled))
-    if source is not None:
-        check_start(config.text, source)
-    inputs = {**inputs_of(config, corpus, source), **(inputs or {})}
-    with open_run(config, path, inputs, command=command, resume=resume) as run:
-        if run.result is not None:
-            say(console, f"{path} is finished; nothing to do")
-            return run.result
-        if teacher is not None:
-            corpus = teacher(corpus, run.config.validation_part)
-        return _train(run, corpus, source, apart or {}, console)
-
-
-def _train(
-    run: OpenRun,
-    corpus: Corpus,
-    source: RunFolder | None,
-    apart: Mapping[str, NDArray[np.bool_]],
-    console: Console,
-) -> dict[str, Any]:
-    """Trains and measures; the folder is claimed as soon as all that comes before is done."""
-    config = run.config
-    examples, validation = corpus.train, None
-    if config.train.validation_fraction > 0:
-        kept, held_out = split_validation(corpus.train.labels, *config.validation_part)
-        examples, validation = corpus.train.take(kept), corpus.train.take(held_out)
-    # The vocabulary comes from the training part alone.
-    rows = _some(len(corpus.unlabelled), config)
-    with doing(console, f"tokenizing {len(examples) + len(rows):,} texts"):
-        tokenizer = make_tokenizer(run.folder, source, examples.texts, config.text)
-        ids = encode_once(tokenizer, examples.texts)
-        phrases = make_phrases(run.folder, source, ids, tokenizer, config.text)
-        more = encode_once(tokenizer, [corpus.unlabelled[row] for row in rows])
-    placement = all_devices()
-    size, classes = tokenizer.vocabulary_size, len(corpus.class_names)
-    model = TextClassifier(config.model, size, classes, phrases)
-    weights = np.ones(len(examples))
-    if config.train.class_weights == "balanced":
-        weights = _balanced(examples.labels)
-    taught = None
-    if corpus.taught is not None:
-        taught = np.zeros((len(ids) + len(more), classes), np.float32)
-        taught[len(ids) :] = corpus.taught[rows]
-        taught = taught[:, -model.outputs :]  # of two classes, that of class 1
-    batches = batches_to_train(
-        config,
-        [*ids, *more],
-        np.concatenate([examples.labels, np.full(len(more), UNLABELLED)]),
-        devices=placement.devices,
-        weights=np.concatenate([weights, np.ones(len(more))]),
-        taught=taught,
-    )
-
-    def predict(params: Params, examples: Examples) -> NDArray[np.float32]:
-        ids = encode_once(tokenizer, examples.texts)
-        once = batches_to_measure(config, ids, examples.labels, devices=placement.devices)
-        return predict_logits(model, params, once, placement)
-
-    def measure(params: Params) -> dict[str, float]:
-        assert validation is not None
-        logits = predict(params, validation)
-        temperature = calibrate(logits, validation.labels)
-        measured = compute_metrics(logits / temperature, validation.labels)
-        predicted = int(np.any(measured.confusion, axis=0).sum())
-        return {
-            "temperature": temperature,
-            "classes_predicted": predicted,
-            **measured.as_dict(),
-        }
-
-    start = None if source is None else load_encoder(source.weights)
-    if source is None and config.text.window > 0:
-        with doing(console, "counting which words stand near each other"):
-            near = [*ids, *encode_once(tokenizer, corpus.unlabelled)]
-            start = vectors_from_counts(config, near, size)
-    objective = Classification(model, config.train.label_smoothing, config.train.adversarial)
-    steps = config.train.epochs * batches.batches_per_epoch
+    config, folder, console, clock = run.config, run.folder, run.console, run.clock
+    settings, per_epoch = config.train, batches.batches_per_epoch
+    steps = settings.epochs * per_epoch
     optimizer = make_optimizer(config.optimizer, steps)
-    check_state(
-        objective,
-        optimizer,
-        keep_ema=config.train.ema_decay > 0,
-        keep_best=validation is not None,
-        start=start,
-    )
-    with doing(console, "checking the texts"):
-        warnings = before_training(config, corpus, examples, validation, tokenizer, ids, steps)
-    print_warnings(console, warnings)
-    parts = {"train": examples, "validation": validation, "test": corpus.test}
-    run.claim(
-        tokenizer,
-        phrases,
-        name=corpus.name,
-        class_names=corpus.class_names,
-        examples={name: len(part) for name, part in parts.items() if part},
-    )
-    params, found = fit(
-        objective,
-        optimizer,
-        batches,
-        config,
-        None if validation is None else measure,
-        folder=run.folder,
-        console=console,
-        clock=run.clock,
-        placement=placement,
-        start=start,
-    )
-    result: dict[str, Any] = {"data": corpus.name, "warnings": warnings, **found}
-    if validation is not None:
-        seen = after_training(found, validation.labels)
-        print_warnings(console, seen)
-        warnings += seen
-    temperature = found.get("validation_temperature")
-    if corpus.test is not None:  # the one look at the test examples
-        with doing(console, f"measuring {len(corpus.test):,} test examples"):
-            logits = predict(params, corpus.test)
-        measured = compute_metrics(logits / (temperature or 1.0), corpus.test.labels)
-        result |= measured.as_dict("test_")
-        result["test_confusion"] = measured.confusion
-        for name, chosen in apart.items():
-            result[f"test_examples_{name}"] = int(chosen.sum())
-            if chosen.any():
-                some = compute_metrics(logits[chosen], corpus.test.labels[chosen])
-                result[f"test_accuracy_{name}"] = some.accuracy
-        uncalibrated = compute_metrics(logits, corpus.test.labels)
-        result["test_calibration_error_unscaled"] = uncalibrated.calibration_error
-    return run.finish(params, result, temperature=temperature)
+    with doing(console, "making the model"):
+        state = init_state(
+            loss,
+            optimizer,
+            config.seed,
+            keep_ema=settings.ema_decay > 0,
+            keep_best=evaluate is not None,
+            start=start,
+        )
+    state = jax.device_put(state, run.shardings.replicated)
+    best: Best | None = None
+    epoch_began = clock.seconds()
+    with closing(batches), Unsaved() as unsaved:
+        checkpoints = Checkpoints(folder.checkpoints, settings.keep_checkpoints)
+        restored = checkpoints.restore(state)
+        if restored is None:
+            console.print(parameter_table(state.params))
+        else:
+            state, progress = restored.state, restored.progress
+            for why in restored.skipped:
+                say(console, f"skipped a damaged checkpoint: {why}", "bold yellow")
+            batches.set_state(progress["batches"])
+            clock.set(progress["seconds"])
+            epoch_began = progress["epoch_began"]
+            best = Best(**progress["best"]) if progress["best"] else None
+            say(console, f"resumed after step {int(state.step)} of {steps}")
+        step = int(state.step)
+        reached(f"after step {step} of {steps}")
+        divergence = Divergence(
+            state.params,
+            step=step,
+            uniform_loss=loss.uniform_loss,
+            schedule=make_schedule(config.optimizer, steps),
+        )
+        with (
+            TrainingProgress(console, step=step, steps=steps) as screen,
+            Report(folder.path, step=step) as report,
+        ):
+            epoch_ends = restored is not None and step % per_epoch == 0
+            while True:
+                if epoch_ends:
+                    record: dict[str, Any] = {"step": step, "epoch": step // per_epoch}
+                    examples = per_epoch * settings.batch_size
+                    speed = examples / (clock.seconds() - epoch_began)
+                    with screen.during("validating"):
+                        state, best, found = _end_epoch(state, best, evaluate, divergence, step)
+                    record |= {**found, "examples_per_second": speed, "seconds": clock.seconds()}
+                    report.epoch(record)
+                    screen.epoch(record)
+                    epoch_began = clock.seconds()
+                if step == steps:
+                    break
+                batch = jax.device_put(next(batches), run.shardings.by_row)
+                step += 1
+                with screen.stepping(step, batch):
+                    state, of_step = train_step(loss, optimizer, settings.ema_decay, state, batch)
+                unsaved.begun()
+                divergence.add(of_step)
+                if step % settings.log_every == 0:
+                    divergence.check()
+                    of_batch = float(of_step["loss"])
+                    report.training(step, of_batch, float(of_step["norm"]))
+                    screen.loss(step, of_batch)
+                epoch_ends = step % per_epoch == 0
+                if epoch_ends or step % settings.checkpoint_every == 0 or asked():
+                    divergence.check()
+                    divergence.check_params(state.params)
+                    if epoch_ends:
+                        divergence.check_epoch("train", _train_metrics(state)["train_loss"])
+                    progress = {
+                        "batches": batches.get_state(),
+                        "seconds": clock.seconds(),
+                        "epoch_began": epoch_began,
+                        "best": asdict(best) if best else None,
+                    }
+                    checkpoints.save(state, progress)
+                    report.flush()
+                    reached(f"after step {step} of {steps}")
+                    unsaved.saved()
+    if state.best is None or best is None:
+        return Fitted(state.evaluated, steps)
+    return Fitted(state.best, steps, best.step, best.metrics)
 
 
-def _some(texts: int, config: Config) -> NDArray[np.integer]:
-    """Row numbers of as many of the texts as the configuration asks for, drawn by its seed."""
-    return np.random.default_rng(config.seed).permutation(texts)[: config.train.unlabelled]
+@dataclass(frozen=True)
+class Best:
+    """The validation with the lowest loss so far."""
+
+    step: int
+    metrics: dict[str, float]
 
 
-def _balanced(labels: NDArray[np.integer]) -> NDArray[np.float64]:
-    """The weight of each example that makes the classes count alike; 1 on average."""
-    counts = np.bincount(labels)
-    return len(labels) / ((counts > 0).sum() * counts[labels])
+def _end_epoch(
+    state: TrainState,
+    best: Best | None,
+    evaluate: Evaluator | None,
+    divergence: Divergence,
+    step: int,
+) -> tuple[TrainState, Best | None, dict[str, float]]:
+    """Validates, keeps the parameters if they are the best so far, and begins new totals.
+
+    Returns:
+        The state, the best validation, and the metrics of this epoch by name.
+    """
+    record = _train_metrics(state)
+    if evaluate is not None:
+        try:
+            measured = evaluate(state.evaluated)
+        except FloatingPointError as error:
+            divergence.fail(str(error))
+        divergence.check_epoch("validation", measured["loss"])
+        record |= {f"validation_{name}": value for name, value in measured.items()}
+        if best is None or measured["loss"] < best.metrics["loss"]:
+            best = Best(step, measured)
+            state = state._replace(best=jax.tree.map(jnp.copy, state.evaluated))
+    totals = jax.device_put(zero_totals(), state.step.sharding)
+    return state._replace(totals=totals), best, record
+
+
+def _train_metrics(state: TrainState) -> dict[str, float]:
+    loss, correct, examples = (float(total) for total in state.totals)
+    return {"train_loss": loss / examples, "train_accuracy": correct / examples}

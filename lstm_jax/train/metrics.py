@@ -145,7 +145,7 @@ def fit_temperature(logits: NDArray, labels: NDArray[np.integer]) -> float:
     return float(np.exp(found.x))
 
 
-def blend_weights(parts: Sequence[NDArray], labels: NDArray[np.integer]) -> NDArray[np.float64]:
+def ensemble_weights(parts: Sequence[NDArray], labels: NDArray[np.integer]) -> NDArray[np.float64]:
     """The weights, 0 or more, with which the sum of several models' logits fits labels best.
 
     Args:
@@ -153,7 +153,7 @@ def blend_weights(parts: Sequence[NDArray], labels: NDArray[np.integer]) -> NDAr
         labels: [N].
 
     Returns:
-        A weight for each model; they are not shares, since they set the temperature too.
+        A weight for each model; they need not sum to 1, since they set the temperature too.
     """
     from scipy.optimize import minimize
 

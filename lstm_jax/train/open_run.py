@@ -7,65 +7,106 @@ written last of all that comes before the training, `result.json` last of all.
 
 import contextlib
 import hashlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
+from rich.console import Console
 
-from lstm_jax.classifier import lstm_stack
 from lstm_jax.files import (
     PARTIAL,
-    finite_or_none,
     remove_abandoned,
     sha256,
     write_json,
     write_text,
 )
 from lstm_jax.machine import environment, peak_memory
+from lstm_jax.models.encoder import lstm_stack
 from lstm_jax.shapes import Params
 from lstm_jax.stops import cleaning
-from lstm_jax.text import Phrases, WordTokenizer
+from lstm_jax.text import NGrams, WordTokenizer
 from lstm_jax.train.checkpoints import save_weights
 from lstm_jax.train.config import Config
-from lstm_jax.train.fit import Clock
-from lstm_jax.train.folder import DataDescription, RunFolder
 from lstm_jax.train.inputs import changed_inputs, checksum_of, checksum_of_arrays
 from lstm_jax.train.lock import LOCK, locked
 from lstm_jax.train.report import draw_curves
+from lstm_jax.train.result import Outcome, Result
+from lstm_jax.train.run_folder import DataDescription, RunFolder
+from lstm_jax.train.step import Shardings, all_devices
 
 # Settings that an unfinished run may change: no bit of its weights depends on them.
 CHANGEABLE = {"train.checkpoint_every", "train.keep_checkpoints", "train.log_every"}
 
 
 @dataclass(frozen=True)
+class Request:
+    """Where a run goes, and how it was asked for.
+
+    Attributes:
+        path: the run's folder.
+        command: what the user typed, for the record.
+        resume: go on with the run in the folder, if there is one; a finished one is left as it is,
+            unless the configuration has more epochs.
+        console: where progress is shown; standard output by default.
+    """
+
+    path: Path
+    command: str
+    resume: bool = False
+    console: Console = field(default_factory=Console)
+
+
+class Clock:
+    """Seconds of a run, those before an interruption included."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def set(self, seconds: float) -> None:
+        """Goes on from so many seconds."""
+        self._start = time.monotonic() - seconds
+
+    def seconds(self) -> float:
+        """How many there are so far."""
+        return time.monotonic() - self._start
+
+
+@dataclass(frozen=True)
 class OpenRun:
-    """A run whose folder no other process can open.
+    """A run whose folder no other process can open: all that its parts need to know of it.
 
     Attributes:
         folder: its files.
         config: its settings: those given, or the folder's with what may change as given.
         inputs: checksums of what else decides it.
-        command: what the user typed.
+        request: how it was asked for.
         data: what the folder says of the data; None before `claim`, in a folder without a run.
-        result: what result.json holds, of a finished run.
+        result: of a finished run.
         clock: its time.
+        shardings: where its arrays go.
     """
 
     folder: RunFolder
     config: Config
     inputs: Mapping[str, str]
-    command: str
+    request: Request
     data: DataDescription | None
-    result: dict[str, Any] | None
+    result: Result | None
     clock: Clock = field(default_factory=Clock)
+    shardings: Shardings = field(default_factory=all_devices)
+
+    @property
+    def console(self) -> Console:
+        """Where progress is shown."""
+        return self.request.console
 
     def claim(
         self,
         tokenizer: WordTokenizer,
-        phrases: Phrases | None,
+        ngrams: NGrams | None,
         *,
         name: str,
         class_names: Sequence[str],
@@ -74,7 +115,7 @@ class OpenRun:
         """Makes the folder this run's, or takes over the settings that were changed.
 
         Args:
-            tokenizer, phrases: how it reads texts; a folder with a run has them already.
+            tokenizer, ngrams: how it reads texts; a folder with a run has them already.
             name: the data's.
             class_names: in the order of the labels.
             examples: the size of each part of the data.
@@ -82,14 +123,14 @@ class OpenRun:
         folder, config = self.folder, self.config.to_json()
         if self.data is None:
             tokenizer.save(folder.tokenizer)
-            if phrases is not None:
-                phrases.save(folder.phrases)
-            written = [file for file in (folder.tokenizer, folder.phrases) if file.exists()]
+            if ngrams is not None:
+                ngrams.save(folder.ngrams)
+            written = [file for file in (folder.tokenizer, folder.ngrams) if file.exists()]
             data = {
                 "name": name,
                 "class_names": list(class_names),
                 "examples": examples,
-                "command": self.command,
+                "command": self.request.command,
                 "inputs": dict(self.inputs),
                 "checksums": {file.name: sha256(file) for file in written},
                 "configs": [_checksum(config)],
@@ -105,13 +146,13 @@ class OpenRun:
         write_text(folder.config, config)
 
     def finish(
-        self, params: Params, found: Mapping[str, Any], *, temperature: float | None = None
-    ) -> dict[str, Any]:
+        self, params: Params, outcome: Outcome, *, temperature: float | None = None
+    ) -> Result:
         """Writes the weights and what came out.
 
         Args:
             params: the parameters to keep.
-            found: what is to be said of them in result.json.
+            outcome: what is to be said of them in result.json.
             temperature: what logits are to be divided by, if it was fitted.
 
         Returns:
@@ -124,37 +165,31 @@ class OpenRun:
         else:
             write_json(folder.calibration, {"temperature": temperature})
         draw_curves(folder.metrics, folder.curves)
-        taken = [sha256(file) for file in (folder.tokenizer, folder.phrases) if file.exists()]
-        result = {
-            "name": self.config.name,
-            "seed": self.config.seed,
-            **found,
-            "minutes": self.clock.seconds() / 60,
-            "memory_mib": peak_memory(),
-            "parameters": sum(array.size for array in jax.tree.leaves(params)),
-            "fingerprint": checksum_of([checksum_of_arrays(params), str(temperature), *taken]),
-            "command": self.command,
-            **environment(),
-        }
-        plain = {
-            name: finite_or_none(value) if isinstance(value, float) else value
-            for name, value in result.items()
-        }
-        return folder.write_result(plain)
+        taken = [sha256(file) for file in (folder.tokenizer, folder.ngrams) if file.exists()]
+        result = Result(
+            name=self.config.name,
+            seed=self.config.seed,
+            outcome=outcome,
+            minutes=self.clock.seconds() / 60,
+            memory_mib=peak_memory(),
+            parameters=sum(array.size for array in jax.tree.leaves(params)),
+            fingerprint=checksum_of([checksum_of_arrays(params), str(temperature), *taken]),
+            command=self.request.command,
+            environment=environment(),
+        )
+        folder.write_result(result)
+        return result
 
 
 @contextlib.contextmanager
-def open_run(
-    config: Config, path: Path, inputs: Mapping[str, str], *, command: str, resume: bool
-) -> Iterator[OpenRun]:
+def open_run(config: Config, inputs: Mapping[str, str], request: Request) -> Iterator[OpenRun]:
     """Opens a folder for a new run, or for the one that is in it.
 
     Args:
         config: the run's settings.
-        path: the folder, made here. It is deleted again if the block ends before `OpenRun.claim`.
         inputs: checksums of what else decides the run, see `lstm_jax.train.inputs`.
-        command: what the user typed, for the record.
-        resume: go on with the run in the folder, if there is one.
+        request: names the folder, made here. It is deleted again if the block ends before
+            `OpenRun.claim`.
 
     Yields:
         The run. While the block lasts, no other process can open it.
@@ -165,17 +200,17 @@ def open_run(
             other inputs, or is damaged.
     """
     lstm_stack(config.model).layer().check()
-    folder = RunFolder(path)
+    folder = RunFolder(request.path)
     _check_is_free(folder)
-    with locked(path):
+    with locked(folder.path):
         try:
             _check_is_free(folder)
             with cleaning(partial(_remove_unclaimed, folder)):
                 if folder.config.exists():
-                    yield _existing(folder, config, inputs, command, resume=resume)
+                    yield _existing(folder, config, inputs, request)
                 else:
                     _remove_leftovers(folder)
-                    yield OpenRun(folder, config, inputs, command, None, None)
+                    yield OpenRun(folder, config, inputs, request, None, None)
         finally:
             _remove_unclaimed(folder)
 
@@ -191,11 +226,11 @@ def _check_is_free(folder: RunFolder) -> None:
 
 
 def _existing(
-    folder: RunFolder, config: Config, inputs: Mapping[str, str], command: str, *, resume: bool
+    folder: RunFolder, config: Config, inputs: Mapping[str, str], request: Request
 ) -> OpenRun:
     """The run in a folder, if it is the one that is asked for."""
     finished = folder.result.exists()
-    if not resume:
+    if not request.resume:
         raise ValueError(
             f"run folder {folder.path} holds {'a finished' if finished else 'an unfinished'} run; "
             "give --resume to go on with it, or another folder"
@@ -206,12 +241,12 @@ def _existing(
         raise ValueError(f"run folder {folder.path} holds a run with other {', '.join(changed)}")
     more = settled.train.epochs > saved.train.epochs
     if not finished:
-        return OpenRun(folder, settled, inputs, command, data, None)
+        return OpenRun(folder, settled, inputs, request, data, None)
     if not more:
-        return OpenRun(folder, saved, inputs, command, data, folder.load_result())
+        return OpenRun(folder, saved, inputs, request, data, folder.load_result())
     if not (folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())):
         raise ValueError(f"{folder.checkpoints}: missing, so there is nothing to go on from")
-    return OpenRun(folder, settled, inputs, command, data, None)
+    return OpenRun(folder, settled, inputs, request, data, None)
 
 
 def _settled(folder: RunFolder, saved: Config, given: Config) -> Config:

@@ -3,7 +3,7 @@
 import jax
 import optax
 
-from lstm_jax.classifier import ENCODER
+from lstm_jax.models.encoder import ENCODER
 from lstm_jax.shapes import Params
 from lstm_jax.train.config import OptimizerConfig
 
@@ -33,8 +33,8 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
     clip, slow = optax.identity(), optax.identity()
     if config.clip_norm is not None:
         clip = optax.clip_by_global_norm(config.clip_norm)
-    if config.encoder_rate != 1:
-        slow = optax.masked(optax.scale(config.encoder_rate), _of_encoder)
+    if config.encoder_learning_rate_multiplier != 1:
+        slow = optax.masked(optax.scale(config.encoder_learning_rate_multiplier), _of_encoder)
     return optax.chain(clip, adam, slow)
 
 

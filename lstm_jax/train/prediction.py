@@ -6,21 +6,21 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_jax.classifier import TextClassifier
+from lstm_jax.data import Batch
+from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.shapes import Params
-from lstm_jax.text import Batch
-from lstm_jax.train.step import Placement, predict_step
+from lstm_jax.train.step import Shardings, predict_step
 
 
 def predict_logits(
-    model: TextClassifier, params: Params, batches: Iterable[Batch], placement: Placement
+    model: TextClassifier, params: Params, batches: Iterable[Batch], shardings: Shardings
 ) -> NDArray[np.float32]:
     """The logits of every example, each counted once.
 
     Args:
-        model, params: what predicts; the parameters on the placement's devices.
+        model, params: what predicts; the parameters on all devices.
         batches: in any order; each example in one row, the others of weight 0.
-        placement: where the batches go.
+        shardings: where the batches go.
 
     Returns:
         [N, C], in the order of the examples.
@@ -31,7 +31,7 @@ def predict_logits(
     index, logits = [], []
     for batch in batches:
         # Not fetched here: the next batch is built while this one is computed.
-        arrays = jax.device_put((batch.tokens, batch.lengths), placement.by_row)
+        arrays = jax.device_put((batch.tokens, batch.lengths), shardings.by_row)
         logits.append(predict_step(model, params, *arrays))
         index.append(batch.index)
     rows = np.concatenate(index)

@@ -9,11 +9,11 @@ import optax
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from lstm_jax.classifier import TextClassifier
+from lstm_jax.data import Batch
 from lstm_jax.memory import check_memory
+from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.shapes import Logits, Params
-from lstm_jax.text import Batch
-from lstm_jax.train.objective import Objective, Totals, zero_totals
+from lstm_jax.train.losses import Loss, Totals, zero_totals
 
 
 class TrainState(NamedTuple):
@@ -34,7 +34,7 @@ class TrainState(NamedTuple):
 
 
 def init_state(
-    objective: Objective,
+    loss: Loss,
     optimizer: optax.GradientTransformation,
     seed: int,
     *,
@@ -45,7 +45,7 @@ def init_state(
     """The state before the first step.
 
     Args:
-        objective, optimizer: what is minimised, and by which steps.
+        loss, optimizer: what is minimised, and by which steps.
         seed: decides the parameters and dropout.
         keep_ema, keep_best: whether the state has these two.
         start: parameters that take the place of those of the same names.
@@ -54,7 +54,7 @@ def init_state(
         ValueError: if one of them has another shape.
     """
     init_key, dropout_key = jax.random.split(jax.random.key(seed))
-    params = jax.jit(objective.init)(init_key)
+    params = jax.jit(loss.init)(init_key)
     if start is not None:
         params = _replaced(params, start)
 
@@ -73,7 +73,7 @@ def init_state(
 
 
 def check_state(
-    objective: Objective,
+    loss: Loss,
     optimizer: optax.GradientTransformation,
     *,
     keep_ema: bool,
@@ -83,14 +83,14 @@ def check_state(
     """Finds out, without computing anything, whether there can be such a state.
 
     Args:
-        objective, optimizer, keep_ema, keep_best, start: as for `init_state`.
+        loss, optimizer, keep_ema, keep_best, start: as for `init_state`.
 
     Raises:
         ValueError: as `init_state`, or whatever is wrong with the model; or if memory does not
             suffice for it.
     """
     options = {"keep_ema": keep_ema, "keep_best": keep_best, "start": start}
-    check_memory(lambda: init_state(objective, optimizer, 0, **options))
+    check_memory(lambda: init_state(loss, optimizer, 0, **options))
 
 
 def _replaced(params: Params, start: Params) -> Params:
@@ -108,9 +108,9 @@ def _replaced(params: Params, start: Params) -> Params:
     return jax.tree.unflatten(jax.tree.structure(params), arrays.values())
 
 
-@partial(jax.jit, static_argnames=("objective", "optimizer", "ema_decay"), donate_argnames="state")
+@partial(jax.jit, static_argnames=("loss", "optimizer", "ema_decay"), donate_argnames="state")
 def train_step(
-    objective: Objective,
+    loss: Loss,
     optimizer: optax.GradientTransformation,
     ema_decay: float,
     state: TrainState,
@@ -119,7 +119,7 @@ def train_step(
     """One gradient step.
 
     Args:
-        objective, optimizer, ema_decay: what does not change in a run.
+        loss, optimizer, ema_decay: what does not change in a run.
         state: before the step; its buffers are reused.
         batch: tokens [B, T] and the rest.
 
@@ -127,7 +127,8 @@ def train_step(
         The state after it, and the batch's `loss` (nats) and gradient `norm` before clipping.
     """
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-    (loss, sums), gradients = objective.gradient(state.params, batch, key)
+    differentiated = jax.value_and_grad(loss, has_aux=True)
+    (value, totals), gradients = differentiated(state.params, batch, key)
     updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     ema = state.ema
@@ -140,9 +141,9 @@ def train_step(
         params=params,
         optimizer=optimizer_state,
         ema=ema,
-        totals=jax.tree.map(jnp.add, state.totals, sums),
+        totals=jax.tree.map(jnp.add, state.totals, totals),
     )
-    return new_state, {"loss": loss, "norm": optax.tree.norm(gradients)}
+    return new_state, {"loss": value, "norm": optax.tree.norm(gradients)}
 
 
 @partial(jax.jit, static_argnames="model")
@@ -153,7 +154,7 @@ def predict_step(model: TextClassifier, params: Params, tokens: Array, lengths: 
     return logits
 
 
-class Placement(NamedTuple):
+class Shardings(NamedTuple):
     """Where arrays go: parameters onto every device, the rows of a batch over the devices."""
 
     replicated: NamedSharding
@@ -165,9 +166,9 @@ class Placement(NamedTuple):
         return self.by_row.mesh.size
 
 
-def all_devices() -> Placement:
-    """A placement over all of `jax.devices()`."""
+def all_devices() -> Shardings:
+    """Over all of `jax.devices()`."""
     mesh = Mesh(jax.devices(), ("rows",))
-    return Placement(
+    return Shardings(
         NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("rows"))
     )

@@ -8,13 +8,16 @@ that the command line would end with status 2. What else happens is counted and 
 """
 
 import contextlib
+import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,14 +29,13 @@ from rich.console import Console
 from rich.table import Table
 
 import lstm_jax
-from lstm_jax.train import fit, loop
+from lstm_jax.train import loop
 from lstm_jax.train.step import train_step
 from tests import small
 
-QUIET = Console(quiet=True)
 CONFIG = replace(
     small.CONFIG,
-    text=replace(small.CONFIG.text, phrases=(20,)),
+    text=replace(small.CONFIG.text, ngrams=(20,)),
     train=replace(small.CONFIG.train, epochs=2, checkpoint_every=4, buckets=1),
 )
 OUTCOMES = ("the same", "one line", "many lines", "traceback", "SILENT DIFFERENCE")
@@ -47,6 +49,10 @@ class Sweep:
 
     every: int = 1
     """Of the files, one in so many."""
+    kind: str = ""
+    """For processes of the sweep itself: what is done with a run; and below, with which."""
+    folders: tuple[Path, Path] = (Path(), Path())
+    files: tuple[Path, ...] = ()
 
 
 def flip(content: bytes, rng: np.random.Generator) -> bytes:
@@ -97,15 +103,15 @@ def make(folder: Path, seed: int, *, stop_at: int | None = None) -> None:
             raise KeyboardInterrupt
         return train_step(*arguments)
 
-    with mock.patch.object(fit, "train_step", stopping), contextlib.suppress(KeyboardInterrupt):
+    with mock.patch.object(loop, "train_step", stopping), contextlib.suppress(KeyboardInterrupt):
         go_on(folder, seed)
 
 
 def go_on(folder: Path, seed: int = 0) -> str:
     """Trains to the end; gives the checksum of the weights and the rest."""
     corpus, config = small.corpus(seed=seed), replace(CONFIG, seed=seed)
-    result = loop.train(config, corpus, folder, command="", resume=True, console=QUIET)
-    return str([result["fingerprint"], result["test_loss"], result["steps"]])
+    result = small.train(config, corpus, folder, resume=True)
+    return str([result.fingerprint, result.test["loss"], result.outcome.steps])
 
 
 def predict(folder: Path) -> str:
@@ -175,27 +181,57 @@ def sweep(
                 yield file, damage, *outcome(run, folder, expected)
 
 
+RUNS = {"predict": predict, "resume, finished": go_on, "resume, unfinished": go_on}
+
+
+def try_files(kind: str, whole: Path, other: Path, files: Sequence[Path]) -> list[list[str]]:
+    """What `sweep` gives of some files, in a process of its own.
+
+    Thousands of programs compiled in one process exhaust the memory maps that Linux allows it.
+    """
+    command = [sys.executable, "-X", "faulthandler", "-m", "tests.sweeps.damage"]
+    command += ["--kind", kind, "--folders", str(whole), str(other), "--files", *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return [[str(files), "one of five", "crash", f"{done.returncode} {done.stderr}"]]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def try_here(options: Sweep) -> None:
+    """The trials of one process; prints a JSON list for each."""
+    whole, other = options.folders
+    for file, *rest in sweep(RUNS[options.kind], whole, other, options.files):
+        print(json.dumps([str(file), *rest]), flush=True)
+
+
 def main() -> None:
     """Makes the runs, tries everything, and prints how often each outcome came."""
-    every, bad = tyro.cli(Sweep).every, 0
+    options, bad = tyro.cli(Sweep), 0
+    if options.kind:
+        try_here(options)
+        return
     table = Table("what is done", "damage", *OUTCOMES, title="A damaged run")
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(2) as pool:
         runs = {name: Path(temporary) / name for name in ("a", "b", "c", "d")}
         for seed, (name, path) in enumerate(runs.items()):
             make(path, seed % 2, stop_at=None if name in "ab" else 14)
-        for name, run, whole, other in (
-            ("predict", predict, runs["a"], runs["b"]),
-            ("--resume, finished", go_on, runs["a"], runs["b"]),
-            ("--resume, unfinished", go_on, runs["c"], runs["d"]),
-        ):
+        for kind in RUNS:
+            whole, other = (runs[name] for name in ("cd" if "unfinished" in kind else "ab"))
+            files = files_of(whole)[:: options.every]
+            tasks = [
+                pool.submit(try_files, kind, whole, other, files[start : start + 6])
+                for start in range(0, len(files), 6)
+            ]
             counts: dict[str, Counter[str]] = {}
-            for file, damage, found, said in sweep(run, whole, other, files_of(whole)[::every]):
-                counts.setdefault(damage, Counter())[found] += 1
-                if found not in GOOD:
-                    bad += 1
-                    print(f"{name}: {file} {damage}: {found}: {said[-1500:]}", flush=True)
+            for task in as_completed(tasks):
+                for file, damage, found, said in task.result():
+                    counts.setdefault(damage, Counter())[found] += 1
+                    if found not in GOOD:
+                        bad += 1
+                        print(f"{kind}: {file} {damage}: {found}: {said[-1500:]}", flush=True)
+            print(f"{kind}: {len(files)} files tried", flush=True)
             for damage, of_each in counts.items():
-                table.add_row(name, damage, *(str(of_each[outcome]) for outcome in OUTCOMES))
+                table.add_row(kind, damage, *(str(of_each[outcome]) for outcome in OUTCOMES))
     Console(width=110).print(table)
     sys.exit(bad > 0)
 

@@ -1,0 +1,32 @@
+"""The commands of `python -m lstm_jax`; of each, only what it needs is imported."""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from lstm_jax.cli.parsing import call
+from lstm_jax.cli.program import run_command
+
+COMMANDS = ("train", "evaluate", "predict", "pretrain", "export")
+
+
+def main() -> None:
+    """The entry point of `python -m lstm_jax`."""
+    run_command(_call, "lstm-jax")
+
+
+def _call() -> None:
+    arguments = sys.argv[1:]
+    named = arguments[:1]
+    if named in (["train"], ["pretrain"]):
+        from lstm_jax.cli.resume import complete_arguments
+
+        arguments[1:] = complete_arguments(command(arguments[0]), arguments[1:])
+    needed = named if arguments and arguments[0] in COMMANDS else COMMANDS
+    call({name: command(name) for name in needed}, arguments, typed="python -m lstm_jax")
+
+
+def command(name: str) -> Callable[..., Any]:
+    """The function of a command, imported when it is asked for."""
+    return getattr(import_module(f"lstm_jax.cli.{name}"), name)

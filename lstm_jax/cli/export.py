@@ -1,0 +1,44 @@
+"""`python -m lstm_jax export`."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Literal
+
+from rich.console import Console
+from tyro.conf import Positional, arg
+
+from lstm_jax.console import Sheet, say
+
+
+def export(
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    out: Annotated[Positional[Path], arg(metavar="OUT")],
+    /,
+    format: Literal["onnx", "stablehlo"] = "onnx",
+) -> None:
+    """Make a folder that scores texts without lstm_jax, and prove that it scores them alike.
+
+    Args:
+        run: the folder of a trained run.
+        out: the folder to make; it gets the model, the tokenizer and score.py.
+        format: onnx runs on onnxruntime; stablehlo on JAX, on a CPU, GPU or TPU.
+    """
+    from lstm_jax.interop.export import export_run
+    from lstm_jax.predictor import load
+
+    opened = load(run)
+    proof = export_run(opened, out, format)
+    rows = [
+        (
+            text if len(text) <= 40 else f"{text[:37]}...",
+            opened.class_names[ours.argmax()],
+            f"{ours.max():.6f}",
+            f"{theirs[ours.argmax()]:.6f}",
+        )
+        for text, ours, theirs in zip(*proof, strict=True)
+    ]
+    console = Console()
+    console.print(Sheet(("text", "class", "the run", "score.py"), rows))
+    difference = abs(proof.run - proof.script).max()
+    say(console, f"largest difference over all classes: {difference:.1e}")
+    say(console, f'Try it: python {shlex.quote(str(out / "score.py"))} "some text"')

@@ -1,0 +1,70 @@
+"""`python -m lstm_jax pretrain`."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from tyro.conf import Positional, arg
+
+from lstm_jax.cli.program import command_line
+from lstm_jax.cli.reading import read_without_labels
+from lstm_jax.cli.resume import resumable
+from lstm_jax.console import doing, say
+from lstm_jax.data import check_columns
+from lstm_jax.recipes.pretrain import Task
+from lstm_jax.recipes.pretrain import pretrain as run_pretraining
+from lstm_jax.recipes.settings import SAMPLES, PretrainingObjective
+from lstm_jax.stops import advise
+from lstm_jax.train.config import Config
+from lstm_jax.train.open_run import Request
+
+
+@dataclass(frozen=True)
+class Learns:
+    """What a model of texts learns to predict."""
+
+    objective: PretrainingObjective = "two_view"
+    """two_view: one half of a text predicts the bag of n-grams of the other; next_word: a language
+    model."""
+    samples: int = SAMPLES
+    """Of next_word, words drawn for each batch to estimate the loss with."""
+
+
+@resumable
+def pretrain(
+    texts: Annotated[Positional[str], arg(metavar="TEXTS")],
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    config: Annotated[Config, arg(name="")] = Config(name="pretrained"),  # noqa: B008 - frozen
+    text_column: str = "text",
+    learns: Annotated[Learns, arg(name="")] = Learns(),
+    init: Path | None = None,
+    resume: bool = False,
+) -> None:
+    """Train on texts without labels, for `train --init` to start from.
+
+    Args:
+        texts: a file with a text a line (.txt), or a CSV, TSV or JSONL file, of which labels are
+            not read; or imdb or builtin, of which test examples are not read.
+        run: the folder to make for the run.
+        config: the run's settings; those that are about labels must be the defaults.
+        text_column: where the text is, of a file with columns.
+        learns: what it learns to predict.
+        init: the folder of another run of `pretrain` to start from, such as one of next_word.
+        resume: go on with the run in the folder; options that are not typed are what they were, and
+            `--resume RUN` in the place of everything is enough.
+    """
+    advise("--resume goes on")
+    check_columns([texts], text_column=text_column)
+    console = Console()
+    with doing(console, f"reading {texts}"):
+        read = read_without_labels(texts, text_column)
+    request = Request(run, command_line("lstm_jax"), resume, console)
+    result = run_pretraining(
+        config, read, Task(texts, learns.objective, learns.samples), request, init=init
+    )
+    if (perplexity := result.validation.get("perplexity")) is not None:
+        say(console, f"perplexity on held-out texts: {perplexity:.1f}")
+    say(console, f"Try it: python -m lstm_jax train DATA RUN --init {shlex.quote(str(run))}")

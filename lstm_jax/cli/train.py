@@ -1,0 +1,101 @@
+"""`python -m lstm_jax train`."""
+
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from tyro.conf import Positional, arg
+
+from lstm_jax.cli.program import command_line
+from lstm_jax.cli.reading import read_corpus, read_without_labels
+from lstm_jax.cli.resume import resumable
+from lstm_jax.cli.tables import Confusion, metrics_table
+from lstm_jax.console import say
+from lstm_jax.data import check_columns
+from lstm_jax.recipes.distill import Ensemble, distill
+from lstm_jax.recipes.supervised import supervised
+from lstm_jax.stops import advise
+from lstm_jax.train.config import Config
+from lstm_jax.train.open_run import Request
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a run reads beside DATA, and from which columns."""
+
+    test: Path | None = None
+    """A file with examples to measure the finished classifier on, once."""
+    text_column: str = "text"
+    """Where the text is."""
+    label_column: str = "label"
+    """Where the label is."""
+    unlabelled: str | None = None
+    """A file with a text a line (.txt), or of labelled texts, whose labels are not looked at: for
+    --train.unlabelled and --text.cooccurrence-window. imdb and its archive bring their own."""
+
+
+@resumable
+def train(
+    data: Annotated[Positional[str], arg(metavar="DATA")],
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    config: Annotated[Config, arg(name="")] = Config(name="own"),  # noqa: B008 - frozen
+    files: Annotated[Files, arg(name="")] = Files(),
+    init: Path | None = None,
+    distill_from: tuple[Path, ...] = (),
+    resume: bool = False,
+) -> None:
+    """Train a classifier on a CSV, TSV or JSONL file.
+
+    Args:
+        data: the file with the training examples; or imdb, builtin, or a local aclImdb archive.
+        run: the folder to make for the run.
+        config: the run's settings.
+        files: what else is read, and from which columns.
+        init: the folder of a run of `pretrain`, or of another classifier, to start from; the model
+            settings, and those of --text that make the vocabulary, must be the same.
+        distill_from: the folders of one or more finished runs on the same examples, with the same
+            seed or --train.validation-seed: what they and a linear model together predict for
+            --train.unlabelled of the texts without labels is learnt as soft labels. Needs
+            scikit-learn.
+        resume: go on with the run in the folder; options that are not typed are what they were, and
+            `--resume RUN` in the place of everything is enough.
+    """
+    console, text_column, unlabelled = Console(), files.text_column, files.unlabelled
+    advise("--resume goes on")
+    check_columns([data, unlabelled], text_column=text_column)
+    check_columns([data], label_column=files.label_column)
+    # What --init names has word vectors already.
+    reads_unlabelled = config.train.unlabelled > 0 or (
+        config.text.cooccurrence_window > 0 and init is None
+    )
+    if unlabelled is not None and not reads_unlabelled:
+        raise ValueError(
+            "--unlabelled goes only with --train.unlabelled, or with --text.cooccurrence-window and"
+            f" no --init, got {unlabelled!r} without: it would change nothing"
+        )
+    if distill_from and config.train.unlabelled == 0:
+        raise ValueError("train.unlabelled must be above 0 with --distill-from, got 0")
+    corpus = read_corpus(
+        console,
+        data,
+        text_column=text_column,
+        label_column=files.label_column,
+        test_path=files.test,
+        unlabelled=reads_unlabelled and unlabelled is None,
+    )
+    if unlabelled is not None:
+        corpus = replace(corpus, unlabelled=read_without_labels(unlabelled, text_column))
+    request = Request(run, command_line("lstm_jax"), resume, console)
+    if distill_from:
+        ensemble = Ensemble(distill_from, corpus, config.validation_part)
+        result = distill(config, corpus, request, ensemble, init=init)
+    else:
+        result = supervised(config, corpus, request, init=init)
+    console.print(metrics_table({"validation": result.validation, "test": result.test}))
+    if result.outcome.confusion:
+        whole = f"confusion in {run / 'result.json'}"
+        console.print(Confusion(result.outcome.confusion, corpus.class_names, whole))
+    say(console, f'Try it: python -m lstm_jax predict {shlex.quote(str(run))} "some text"')

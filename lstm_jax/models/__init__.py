@@ -1,0 +1,1 @@
+"""What is trained: the text classifier, the models it starts from, and their configuration."""

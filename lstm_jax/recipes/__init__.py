@@ -1,0 +1,1 @@
+"""What a run does, from texts to result: one function each, read top to bottom."""
