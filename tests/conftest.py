@@ -131,6 +131,13 @@ def _arrays_are_checked(request: pytest.FixtureRequest) -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _programs_are_forgotten() -> Iterator[None]:
+    """Thousands of compiled programs would grow a worker to 7 GB, and slow it down."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _real_data_folder() -> None:
     if (REAL_DATA / "tfds").is_dir():

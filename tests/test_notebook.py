@@ -20,7 +20,9 @@ def code_cells() -> list[str]:
 def test_the_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     whole = data.load_corpus("builtin")
-    some = replace(whole, train=whole.train.take(np.arange(300)))
+    assert whole.test is not None
+    rows = np.arange(300)
+    some = replace(whole, train=whole.train.take(rows), test=whole.test.take(rows))
     monkeypatch.setattr(data, "load_corpus", {"builtin": some}.__getitem__)
     names: dict = {}
     for cell in code_cells():
