@@ -1,6 +1,7 @@
 """Adversarial training."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ def losses(classifier, params, embeddings, batch):
     return cross_entropy(logits, smoothed_labels(batch.labels, logits.shape[-1], 0.0))
 
 
-def embeddings_of(classifier, params, batch):
+def embeddings_of(classifier, params, batch) -> Any:
     return classifier.apply({"params": params}, batch.tokens, method="embed")
 
 
@@ -135,7 +136,7 @@ def test_texts_without_labels_are_to_be_decided_and_to_stay_so_when_perturbed(rn
     params = of_model.init(jax.random.key(1))
 
     def log_probabilities(params, x):
-        logits = model.apply({"params": params}, x, batch.lengths, method="classify")
+        logits: Any = model.apply({"params": params}, x, batch.lengths, method="classify")
         if classes == 2:
             return jax.nn.log_sigmoid(jnp.concatenate([-logits, logits], 1))
         return jax.nn.log_softmax(logits)
@@ -182,4 +183,6 @@ def test_perturbed_embeddings_do_not_hide_what_there_is_to_learn(tmp_path):
         optimizer=OptimizerConfig(learning_rate=0.01, schedule="cosine", warmup_steps=20),
         train=TrainConfig(epochs=3, batch_size=32, buckets=2, adversarial=1.0),
     )
-    assert small.train(config, some, tmp_path / "run").test["accuracy"] > 0.85
+    accuracy = small.train(config, some, tmp_path / "run").test["accuracy"]
+    assert accuracy is not None
+    assert accuracy > 0.85

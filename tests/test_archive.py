@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tarfile
 import tracemalloc
+from pathlib import Path
+from typing import Any
 
 import pytest
 from test_imdb import make_reviews, pack
@@ -17,14 +19,14 @@ PLACE = "aclImdb/train/pos"
 NAME = f"{PLACE}/7_7.txt"
 
 
-def header(name, size, kind=tarfile.REGTYPE, format=tarfile.GNU_FORMAT):
+def header(name, size, kind=tarfile.REGTYPE, format: Any = tarfile.GNU_FORMAT):
     """The block that stands in front of a member, with any size in it."""
     member = tarfile.TarInfo(name)
     member.size, member.type = size, kind
     return member.tobuf(format)
 
 
-def bomb(path, *blocks):
+def bomb(path: Path, *blocks):
     """A tar.gz of the blocks; a number stands for as many zeros, made a piece at a time."""
     with gzip.open(path, "wb", compresslevel=1) as stream:
         for block in blocks:

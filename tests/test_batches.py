@@ -93,7 +93,7 @@ def test_every_epoch_has_every_example_once(data):
         epoch = take(batches, batches.batches_per_epoch)
         assert sorted(rows_of(epoch)) == list(range(203))
         for batch in epoch:
-            check_contents(batch, *data, PADDING)
+            check_contents(batch, *data, padding=PADDING)
 
 
 def test_batches_per_epoch_is_the_sum_over_buckets(data):
@@ -233,7 +233,7 @@ def test_evaluation_counts_every_example_exactly_once_however_often(data):
     assert sorted(rows_of(first)) == list(range(203))
     assert sum(batch.weights.sum() for batch in first) == 203
     for batch in first:
-        check_contents(batch, *data, PADDING)
+        check_contents(batch, *data, padding=PADDING)
     lengths = np.concatenate([batch.lengths[batch.weights > 0] for batch in first])
     assert np.array_equal(lengths, np.sort(lengths))
 

@@ -4,6 +4,7 @@ import importlib.util
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,7 @@ def test_operations_are_those_of_the_matrix_products():
 def test_a_problem_is_the_same_in_every_process_and_zero_in_the_padding():
     first, second = Problem.of(TINY), Problem.of(TINY)
     np.testing.assert_array_equal(first.inputs, second.inputs)
+    assert first.lengths is not None
     padding = np.arange(TINY.time) >= first.lengths[:, None]
     assert padding.any()
     assert not first.inputs[padding].any()
@@ -91,10 +93,11 @@ def test_a_library_that_is_missing_is_told(peers):
 def test_the_sizes_that_are_timed_give_the_same_on_every_implementation(name):
     from benchmarks.peers import lstm_jax as peer
 
+    recurrence: Any = peer.recurrence
     case = asdict(CASES[name])
     for train in (False, True):
         results = [
-            peer.recurrence(case, train, implementation)()
+            recurrence(case, train, implementation)()
             for implementation, state in implementations().items()
             if state == "available" and (implementation != "cpu" or default_backend() == "cpu")
         ]

@@ -1,5 +1,7 @@
 """The cell: its equations, its gates, its initial weights."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,9 +29,12 @@ def step(rng):
 def test_cell_equals_float64_reference(step):
     params, state, inputs = step
     new_state, output = lstm_cell(params, state, inputs)
+    W, U, b = (np.asarray(p, np.float64) for p in params)
     for n in range(4):
         hidden, cell = lstm_step(
-            *(np.asarray(p, np.float64) for p in params),
+            W,
+            U,
+            b,
             np.asarray(inputs[n], np.float64),
             np.asarray(state.hidden[n], np.float64),
             np.asarray(state.cell[n], np.float64),
@@ -50,7 +55,8 @@ def test_gates_rebuild_the_cell(step):
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
 def test_gates_of_every_step_are_recomputed_from_the_outputs(rng, reverse):
-    params, lengths = init_lstm(jax.random.key(0), 3, 5), np.array([6, 0, 3, 1])
+    params = init_lstm(jax.random.key(0), 3, 5)
+    lengths: Any = np.array([6, 0, 3, 1])
     inputs = jnp.asarray(rng.normal(size=(4, 6, 3)), jnp.float32)
     initial = LSTMState(*jnp.asarray(rng.normal(size=(2, 4, 5)), jnp.float32))
     outputs, _ = lstm(params, inputs, lengths=lengths, initial_state=initial, reverse=reverse)

@@ -214,7 +214,9 @@ def test_the_experiment_says_loudly_that_its_data_is_not_real(
     assert len(record["test_accuracy"]) == len(record["minutes"]) == 2
     assert len(record["test_accuracy_deduplicated"]) == 2
     counts = record["test_examples_deduplicated"]
-    assert all(0 < count <= len(small.corpus().test) for count in counts)
+    test = small.corpus().test
+    assert test is not None
+    assert all(0 < count <= len(test) for count in counts)
     assert min(record["memory_mib"]) > 100
     assert {"command", "machine", "versions", "time", "commit"} <= set(record)
 

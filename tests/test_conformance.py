@@ -5,6 +5,8 @@ Sources: keras/src/layers/rnn/lstm_test.py of Keras 3; test/cpp/api/rnn.cpp of P
 lengths, flip).
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -128,8 +130,9 @@ def test_flax_agrees_on_lengths_and_on_keeping_the_order(implementation, reverse
     inputs = jnp.asarray(rng.normal(size=(3, 4, 5)), jnp.float32)
     lengths = jnp.array([4, 1, 3])
     variables = module.init(jax.random.key(0), inputs)
-    (cell, hidden), expected = module.apply(variables, inputs, seq_lengths=lengths)
-    params = from_flax(variables["params"]["cell"])
+    found: Any = module.apply(variables, inputs, seq_lengths=lengths)
+    (cell, hidden), expected = found
+    params: Any = from_flax(variables["params"]["cell"])
     outputs, state = lstm(
         params, inputs, lengths=lengths, reverse=reverse, implementation=implementation
     )

@@ -105,20 +105,21 @@ def assert_close(actual, expected, tolerance):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_results_equal_the_reference_and_padding_may_hold_nan(x64, reverse, shape):
     for dtype, tolerance in ((jnp.float64, 1e-13), (jnp.float32, 2e-6)):
-        params, inputs, lengths, state = problem(*shape, dtype)
+        params, inputs, lengths, state = problem(*shape, dtype=dtype)
         ((outputs, final),) = compiled(params, inputs, lengths, state, reverse)
-        expected = reference.lstm(*params, inputs, np.asarray(lengths), *state, reverse=reverse)
+        W, U, b = params
+        expected = reference.lstm(W, U, b, inputs, np.asarray(lengths), *state, reverse=reverse)
         assert_close((outputs, *final), expected, tolerance)
 
 
 @directions
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_gradients_of_every_argument_equal_those_of_scan_in_float64(x64, reverse, shape):
-    exact = problem(*shape, jnp.float64)
-    expected = value_and_gradients(scan, *exact, reverse)
+    exact = problem(*shape, dtype=jnp.float64)
+    expected = value_and_gradients(scan, *exact, reverse=reverse)
     for dtype, tolerance in ((jnp.float64, 1e-13), (jnp.float32, 5e-6)):
-        arguments = problem(*shape, dtype)
-        assert_close(value_and_gradients(compiled, *arguments, reverse), expected, tolerance)
+        found = value_and_gradients(compiled, *problem(*shape, dtype=dtype), reverse=reverse)
+        assert_close(found, expected, tolerance)
 
 
 def test_gradients_equal_finite_differences(x64):
@@ -372,7 +373,7 @@ def test_bfloat16_products_are_as_exact_as_their_rounding(x64, reverse, shape):
             (params,), inputs, lengths, (state,), reverse=(reverse,), precision="bfloat16"
         )
 
-    expected = value_and_gradients(scan, *problem(*shape, jnp.float64), reverse)
+    expected = value_and_gradients(scan, *problem(*shape, dtype=jnp.float64), reverse=reverse)
     actual = value_and_gradients(rounded, *problem(*shape), reverse)
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         assert a.dtype == jnp.float32

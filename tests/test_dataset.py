@@ -75,7 +75,7 @@ def test_soft_labels_of_other_classes_cannot_be_added():
         for count in (2, 3)
     )
     with pytest.raises(ValueError, match="as many columns, got 2 and 3"):
-        two + three
+        _ = two + three
 
 
 def test_batches_hold_the_weight_and_the_soft_labels_of_each_example():

@@ -51,6 +51,7 @@ def told(soft_labels, part=PART) -> Any:
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_linear_model_finds_the_word_that_decides(classes):
     corpus = small.corpus(train=90, test=60, classes=classes)
+    assert corpus.test is not None
     logits = fit_linear(corpus.train.texts, corpus.train.labels, classes)(corpus.test.texts)
     assert logits.shape == (60, 1 if classes == 2 else classes)
     assert compute_metrics(logits, corpus.test.labels).accuracy >= 0.95
@@ -83,7 +84,7 @@ def test_ensemble_weights_are_at_the_least_loss(rng, classes):
     parts.append(rng.normal(size=(500, columns)))  # says nothing
 
     def loss(weights):
-        together = sum(w * part for w, part in zip(weights, parts, strict=True))
+        together: Any = sum(w * part for w, part in zip(weights, parts, strict=True))
         return compute_metrics(together, labels).loss
 
     weights = ensemble_weights(parts, labels)
@@ -275,6 +276,7 @@ def test_a_finished_run_asks_its_ensemble_nothing(member, tmp_path):
 
     first, second = (Ensemble([member], CORPUS, PART) for _ in range(2))
     result = distilled_from(first, resume=False)
+    assert result.test["accuracy"] is not None
     assert result.test["accuracy"] >= 0.9
     assert "soft_labels" in vars(first)
     assert distilled_from(second, resume=True) == result

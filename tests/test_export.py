@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -106,7 +107,7 @@ def load_model(folder: Path, format: export.Format):
     return jax.jit(jax.export.deserialize(bytearray(blob)).call)
 
 
-TEXT_SETTINGS = [
+TEXT_SETTINGS: list[dict[str, Any]] = [
     {"tokenizer": preset, "truncate": truncate, "pad": pad}
     for preset in ("keras", "punctuation")
     for truncate in ("front", "back", "middle")
@@ -125,6 +126,7 @@ ENCODERS = [  # every pair of a pooling, a direction and a number of layers
 def test_onnx_scores_as_the_run_does(pooling, direction, layers, tmp_path):
     model = {"pooling": pooling, "direction": direction, "layers": layers}
     some = TEXT_SETTINGS[POOLINGS.index(pooling) :: len(POOLINGS)]  # a fifth each, both pads in it
+    run: Any = None
     for text in some:  # with one compiled program: its sizes are the same
         run = random_run(model=model, **text)
         check(run, tmp_path, "onnx")

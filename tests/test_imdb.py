@@ -7,6 +7,7 @@ import io
 import tarfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,7 @@ def test_an_archive_gives_each_review_with_its_label(archive):
     corpus = imdb.read_archive(archive, unlabelled=True)
     assert corpus.class_names == ("negative", "positive")
     for part, examples in (("train", corpus.train), ("test", corpus.test)):
+        assert examples is not None
         expected = {
             f"{part} {folder} number {number}: naïve “film”<br />…": label
             for label, folder in enumerate(["neg", "pos"])
@@ -170,6 +172,8 @@ def server():
     """A web server on this machine that has one file; `server.content` is the file."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        server: Any
+
         def do_HEAD(self):
             self.send_response(200 if self.server.content is not None else 404)
             self.send_header("Content-Length", str(len(self.server.content or b"")))
@@ -180,10 +184,11 @@ def server():
             self.do_HEAD()
             self.wfile.write(self.server.content or b"")
 
-        def log_message(self, *_):
+        def log_message(self, format, *args):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+    serving: Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serving:
         serving.content, serving.requests = pack(make_reviews()), []
         serving.url = f"http://127.0.0.1:{serving.server_port}/aclImdb_v1.tar.gz"
         thread = threading.Thread(target=serving.serve_forever)
@@ -201,7 +206,7 @@ def made_up_url(server, monkeypatch):
     from lstm_jax.data.imdb_builder import ImdbReviews
 
     checksum = hashlib.sha256(server.content).hexdigest()
-    info = tfds.core.download.checksums.UrlInfo(len(server.content), checksum, "a.tar.gz")
+    info = tfds.core.download.checksums.UrlInfo(len(server.content), checksum, "a.tar.gz")  # pyright: ignore[reportAttributeAccessIssue]
     monkeypatch.setattr(imdb, "ARCHIVE_URL", server.url)
     monkeypatch.setattr(ImdbReviews, "url_infos", {server.url: info})
     return server
@@ -233,11 +238,11 @@ def test_what_is_prepared_has_the_layout_of_tfds(made_up_url, tmp_path):
         "imdb_reviews-unsupervised.array_record-00000-of-00001",
         "label.labels.txt",
     }
-    source = tfds.data_source("imdb_reviews", split="train", data_dir=str(tmp_path))
+    source: Any = tfds.data_source("imdb_reviews", split="train", data_dir=str(tmp_path))
     example = source[0]
     assert set(example) == {"text", "label"}
     assert example["text"].decode() == imdb.load_imdb(tmp_path).train.texts[0]
-    unlabelled = tfds.data_source("imdb_reviews", split="unsupervised", data_dir=str(tmp_path))
+    unlabelled: Any = tfds.data_source("imdb_reviews", split="unsupervised", data_dir=str(tmp_path))
     assert {example["label"] for example in unlabelled} == {-1}
 
 
@@ -303,6 +308,7 @@ def test_tensorflow_is_not_imported(made_up_url, tmp_path):
 @needs_prepared
 def test_the_prepared_reviews_are_all_there():
     corpus = imdb.load_imdb(SHARED / "tfds")
+    assert corpus.test is not None
     assert (len(corpus.train), len(corpus.test)) == (25_000, 25_000)
     assert corpus.train.labels.sum() == corpus.test.labels.sum() == 12_500
     # The example that TFDS documents.

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import lstm_jax
 from lstm_jax.data import Batch
 from lstm_jax.models.language_model import LanguageModel
 from lstm_jax.recipes.pretrain import cut_into_chunks
+from lstm_jax.text import WordTokenizer
 from lstm_jax.train.checkpoints import load_encoder
 from lstm_jax.train.evaluation import PretrainingEvaluator
 from lstm_jax.train.losses import NextWord
@@ -41,7 +43,8 @@ def batch(rng):
 def test_each_word_but_the_last_read_is_predicted_once(direction, batch):
     model = a_model(direction)
     params = NextWord(model).init(jax.random.key(0))
-    _, targets, valid = model.apply({"params": params}, batch.tokens, batch.lengths)
+    predicted: Any = model.apply({"params": params}, batch.tokens, batch.lengths)
+    _, targets, valid = predicted
     ways = len(model.directions)
     targets, valid = (np.asarray(a).reshape(ways, 4, 7) for a in (targets, valid))
     for way, name in enumerate(model.directions):
@@ -57,7 +60,8 @@ def test_a_word_is_not_predicted_from_itself(direction, batch):
     params = NextWord(model).init(jax.random.key(0))
 
     def vectors(tokens):
-        found, targets, valid = model.apply({"params": params}, tokens, batch.lengths)
+        predicted: Any = model.apply({"params": params}, tokens, batch.lengths)
+        found, targets, valid = predicted
         return np.asarray(found), np.asarray(targets), np.asarray(valid)
 
     before, _, valid = vectors(batch.tokens)
@@ -135,10 +139,7 @@ def test_a_classifier_starts_from_a_language_model(pretrained, tmp_path):
     corpus, config = small.corpus(), replace(small.CONFIG, model=MODEL.config)
     small.train(config, corpus, tmp_path / "run", init=path)
     run = lstm_jax.load(tmp_path / "run")
-    assert (
-        run.tokenizer.to_json()
-        == lstm_jax.text.WordTokenizer.load(path / "tokenizer.json").to_json()
-    )
+    assert run.tokenizer.to_json() == WordTokenizer.load(path / "tokenizer.json").to_json()
     encoder = load_encoder(path / "weights")
     # It has gone on from there, and not far: a step moves a number by about the learning rate.
     for name in ("embedding", "stack"):

@@ -1,6 +1,7 @@
 """Layers at their edges: no steps, unknown settings, under `nn.remat`."""
 
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -41,7 +42,7 @@ def test_a_classifier_of_no_steps_gives_the_bias_of_its_last_layer(pooling, dire
     of_one_step = model.init(jax.random.key(0), tokens[:, :1], lengths)
     assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, of_one_step)
 
-    def logits(variables, train):
+    def logits(variables, train) -> Any:
         rngs = {"dropout": jax.random.key(1)}
         return model.apply(variables, tokens, lengths, train=train, rngs=rngs)
 
@@ -53,7 +54,7 @@ def test_a_classifier_of_no_steps_gives_the_bias_of_its_last_layer(pooling, dire
 
 
 def test_a_stack_of_no_steps_keeps_the_states_it_started_from():
-    stack = LSTMStack(2, partial(LSTMLayer, H))
+    stack: Any = LSTMStack(2, partial(LSTMLayer, H))
     (_, variables) = stack.init_with_output(jax.random.key(0), jnp.zeros((B, 1, D)))
     states = stack.apply(variables, jnp.ones((B, 1, D))).state
     encoding = stack.apply(variables, jnp.zeros((B, 0, D)), initial_state=states)
@@ -65,17 +66,17 @@ def test_a_stack_of_no_steps_keeps_the_states_it_started_from():
 INPUTS = jnp.ones((B, 2, D))
 UNKNOWN = {
     "pooling must be one of ('last', 'max', 'mean', 'max_mean', 'attention'), got 'first'": (
-        lambda: Pool("first").init(
+        lambda: Pool("first").init(  # pyright: ignore[reportArgumentType]
             jax.random.key(0),
             LSTMLayer(H).init_with_output(jax.random.key(0), INPUTS)[0],
             jnp.ones(B, jnp.int32),
         )
     ),
     "direction must be one of ('forward', 'backward', 'bidirectional'), got 'both'": (
-        lambda: LSTMLayer(H, "both").init(jax.random.key(0), INPUTS)
+        lambda: LSTMLayer(H, "both").init(jax.random.key(0), INPUTS)  # pyright: ignore[reportArgumentType]
     ),
     "merge must be one of ('concat', 'sum', 'mean', 'mul'), got 'max'": (
-        lambda: LSTMLayer(H, "bidirectional", merge="max").init(jax.random.key(0), INPUTS)
+        lambda: LSTMLayer(H, "bidirectional", merge="max").init(jax.random.key(0), INPUTS)  # pyright: ignore[reportArgumentType]
     ),
     "layers must be at least 1, got 0": (
         lambda: LSTMStack(0, partial(LSTMLayer, H)).init(jax.random.key(0), INPUTS)
@@ -109,12 +110,14 @@ def test_a_layer_under_remat_in_training_is_the_layer_itself(noise):
 
     expected = jax.value_and_grad(loss)(variables, layer)
     found = jax.value_and_grad(loss)(variables, remat)
-    assert loss(variables, layer) != (layer.apply(variables, INPUTS).outputs ** 2).sum()
+    predicted: Any = layer.apply(variables, INPUTS)
+    assert loss(variables, layer) != (predicted.outputs**2).sum()
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), found, expected)
 
 
 def test_a_layer_without_noise_takes_train_under_remat_by_name_too():
-    layer, remat = LSTMLayer(H), nn.remat(LSTMLayer)(H)
+    layer: Any = LSTMLayer(H)
+    remat: Any = nn.remat(LSTMLayer)(H)
     variables = layer.init(jax.random.key(0), INPUTS)
     expected = layer.apply(variables, INPUTS).outputs
     np.testing.assert_array_equal(remat.apply(variables, INPUTS, train=True).outputs, expected)

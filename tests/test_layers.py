@@ -1,6 +1,7 @@
 """The Flax modules: merges, pooling, dropout, and padding that never counts."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,7 @@ def inputs(rng):
 
 @pytest.mark.parametrize("merge", MERGES)
 def test_merge_combines_the_two_directions(merge, inputs):
-    layer = LSTMLayer(5, direction="bidirectional", merge=merge)
+    layer: Any = LSTMLayer(5, direction="bidirectional", merge=merge)
     variables = layer.init(jax.random.key(0), inputs, LENGTHS)
     encoding = layer.apply(variables, inputs, LENGTHS)
     f, b = (
@@ -47,7 +48,7 @@ def test_merge_combines_the_two_directions(merge, inputs):
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_last_state_is_the_output_of_the_last_step_read(direction, inputs):
-    layer = LSTMLayer(5, direction=direction)
+    layer: Any = LSTMLayer(5, direction=direction)
     encoding = layer.apply(layer.init(jax.random.key(0), inputs), inputs, LENGTHS)
     for n, length in enumerate(LENGTHS):
         last = 0 if direction == "backward" else length - 1
@@ -59,7 +60,7 @@ def test_last_state_is_the_output_of_the_last_step_read(direction, inputs):
 def test_pooling_equals_pooling_each_sequence_alone(pooling, rng):
     outputs = jnp.asarray(rng.normal(size=(4, 6, 3)) - 5, jnp.float32)  # all below zero
     last = jnp.asarray(rng.normal(size=(4, 3)), jnp.float32)
-    pool = Pool(pooling)
+    pool: Any = Pool(pooling)
     variables = pool.init(jax.random.key(0), Encoding((outputs,), last), LENGTHS)
     pooled = pool.apply(variables, Encoding((outputs,), last), LENGTHS)
     for n, length in enumerate(LENGTHS):
@@ -106,9 +107,10 @@ def test_variational_dropout_drops_the_same_features_of_every_token():
 
 
 def test_stack_of_two_is_one_layer_on_the_other(inputs):
-    stack = LSTMStack(2, partial(LSTMLayer, 5, "bidirectional"), dropout=0.5)
+    stack: Any = LSTMStack(2, partial(LSTMLayer, 5, "bidirectional"), dropout=0.5)
     variables = stack.init(jax.random.key(0), inputs, LENGTHS)
-    layer, encoding = LSTMLayer(5, direction="bidirectional"), Encoding((inputs,), inputs[:, 0])
+    layer: Any = LSTMLayer(5, direction="bidirectional")
+    encoding = Encoding((inputs,), inputs[:, 0])
     states = []
     for name in ("layer_0", "layer_1"):
         weights = {"params": variables["params"][name]}
@@ -144,7 +146,7 @@ cells = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
 @cells
 @pytest.mark.parametrize("direction", ["backward", "bidirectional"])
 def test_any_cell_runs_in_any_layer_and_stack(cell, direction, inputs):
-    layer = LSTMLayer(5, direction, cell=cell)
+    layer: Any = LSTMLayer(5, direction, cell=cell)
     variables = layer.init(jax.random.key(0), inputs, LENGTHS)
     encoding = layer.apply(variables, inputs, LENGTHS)
     assert set(variables) == {"params"}
@@ -178,7 +180,7 @@ def test_any_cell_runs_in_any_layer_and_stack(cell, direction, inputs):
 
 @cells
 def test_the_carry_of_one_batch_is_the_start_of_the_next(cell, inputs):
-    stack = LSTMStack(2, partial(LSTMLayer, 5, cell=cell))
+    stack: Any = LSTMStack(2, partial(LSTMLayer, 5, cell=cell))
     variables = stack.init(jax.random.key(0), inputs)
     whole = stack.apply(variables, inputs)
     state, outputs = None, []
@@ -191,7 +193,7 @@ def test_the_carry_of_one_batch_is_the_start_of_the_next(cell, inputs):
 
 
 def test_a_bidirectional_layer_starts_from_a_state_for_each_direction(inputs):
-    layer = LSTMLayer(5, "bidirectional")
+    layer: Any = LSTMLayer(5, "bidirectional")
     variables = layer.init(jax.random.key(0), inputs)
     states = Bidirectional(*(LSTMState(*jnp.full((2, 4, 5), value)) for value in (0.3, -0.2)))
     encoding = layer.apply(variables, inputs, LENGTHS, initial_state=states)
@@ -217,7 +219,7 @@ def test_noise_in_the_recurrence_acts_in_training_only(noise, direction, inputs)
     plain, noisy = LSTMLayer(5, direction), LSTMLayer(5, direction, **noise)
     variables = plain.init(jax.random.key(0), inputs)
 
-    def run(layer, seed=None):
+    def run(layer, seed=None) -> Any:
         rngs = None if seed is None else {"dropout": jax.random.key(seed)}
         return layer.apply(variables, inputs, LENGTHS, train=seed is not None, rngs=rngs)
 
@@ -257,7 +259,7 @@ def test_a_layer_works_in_nnx(inputs):
         from flax.nnx import bridge
     except ImportError as error:
         pytest.skip(f"flax.nnx does not import here: {error}")
-    linen = LSTMLayer(5, "bidirectional")
+    linen: Any = LSTMLayer(5, "bidirectional")
     module = bridge.ToNNX(linen, rngs=nnx.Rngs(0))
     bridge.lazy_init(module, inputs, LENGTHS)
     encoding = module(inputs, LENGTHS)
@@ -282,7 +284,7 @@ def test_padding_does_not_change_logits_or_gradients(pooling, direction):
     @jax.jit
     def run(tokens):
         def loss(params):
-            logits = model.apply({"params": params}, tokens, LENGTHS)
+            logits: Any = model.apply({"params": params}, tokens, LENGTHS)
             return (logits**2).sum(), logits
 
         return jax.grad(loss, has_aux=True)(variables["params"])
@@ -298,7 +300,7 @@ def test_padding_does_not_change_logits_or_gradients(pooling, direction):
 
 
 def test_the_parts_of_the_classifier_make_the_whole():
-    model = TextClassifier(ModelConfig(embedding_size=4, hidden_size=5), 20)
+    model: Any = TextClassifier(ModelConfig(embedding_size=4, hidden_size=5), 20)
     tokens = jnp.arange(24).reshape(4, 6) % 20
     variables = model.init(jax.random.key(0), tokens, LENGTHS)
     embeddings = model.apply(variables, tokens, method="embed")

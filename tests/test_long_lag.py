@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -83,7 +84,9 @@ def test_sequences_too_short_for_ten_pairs_in_their_half_are_refused(rng):
     ],
 )
 def test_temporal_order_is_that_of_the_paper(rng, name, windows, classes):
-    sequences = TASKS[name].draw(rng, 4_000)
+    draw = TASKS[name].draw
+    assert draw is not None
+    sequences = draw(rng, 4_000)
     seen = [set() for _ in windows]
     lengths, drawn = set(), defaultdict(int)
     for inputs, length, target in zip(*sequences[:3], strict=True):
@@ -158,8 +161,15 @@ def test_reber_strings_become_symbols_and_their_successors(rng):
 
 def verdict(wrong: int, right: int, error: float) -> Verdict:
     """On a batch of which so many are wrong, each with this error."""
-    of_each = np.arange(wrong + right) < wrong
-    return Verdict(of_each, np.full(len(of_each), error), np.zeros(len(of_each)))
+    of_each: Any = np.arange(wrong + right) < wrong
+    errors: Any = np.full(len(of_each), error)
+    squares: Any = np.zeros(len(of_each))
+    return Verdict(of_each, errors, squares)
+
+
+def sequences_of(inputs: Any, lengths: Any, targets: Any) -> Sequences:
+    """Of float64 too."""
+    return Sequences(inputs, lengths, targets)
 
 
 def test_a_criterion_fires_when_it_should_and_not_before():
@@ -184,8 +194,8 @@ def test_of_the_product_some_may_be_wrong():
 
 
 def test_a_response_is_wrong_from_the_tolerance_on():
-    sequences = Sequences(np.zeros((4, 1, 2)), np.ones(4, int), np.full((4, 1), 0.5))
-    responses = np.array([[0.5], [0.461], [0.539], [0.541]])
+    sequences = sequences_of(np.zeros((4, 1, 2)), np.ones(4, int), np.full((4, 1), 0.5))
+    responses: Any = np.array([[0.5], [0.461], [0.539], [0.541]])
     found = judge(TASKS["adding-100"], responses, sequences)
     assert found.wrong.tolist() == [False, False, False, True]
     np.testing.assert_allclose(found.error, [0, 0.039, 0.039, 0.041], atol=1e-6)
@@ -195,8 +205,9 @@ def test_a_response_is_wrong_from_the_tolerance_on():
 def test_a_class_is_right_if_every_probability_is_near_its_target():
     targets = np.eye(4)[[0, 0, 1]]
     probabilities = np.array([[0.71, 0.29, 0, 0], [0.69, 0.11, 0.1, 0.1], [0.9, 0.1, 0, 0]])
-    sequences = Sequences(np.zeros((3, 1, 8)), np.ones(3, int), targets)
-    found = judge(TASKS["order-2"], np.log(probabilities + 1e-9), sequences)
+    sequences = sequences_of(np.zeros((3, 1, 8)), np.ones(3, int), targets)
+    responses: Any = np.log(probabilities + 1e-9)
+    found = judge(TASKS["order-2"], responses, sequences)
     assert found.wrong.tolist() == [False, True, True]
     np.testing.assert_allclose(found.error, [0.58, 0.62, 1.8], atol=1e-5)
 
@@ -218,10 +229,12 @@ def test_a_reber_prediction_is_right_if_legal_symbols_are_above_all_others(rng):
 
 
 def test_nan_is_never_right(rng):
-    ends = Sequences(np.zeros((1, 1, 2)), np.ones(1, int), np.full((1, 1), 0.5))
-    assert np.all(judge(TASKS["adding-100"], np.full((1, 1), np.nan), ends).wrong)
+    ends = sequences_of(np.zeros((1, 1, 2)), np.ones(1, int), np.full((1, 1), 0.5))
+    responses: Any = np.full((1, 1), np.nan)
+    assert np.all(judge(TASKS["adding-100"], responses, ends).wrong)
     string = as_sequences(reber_strings(rng, 1), steps=50)
-    assert np.all(judge(TASKS["reber"], np.full((1, 50, 7), np.nan), string).wrong)
+    responses = np.full((1, 50, 7), np.nan)
+    assert np.all(judge(TASKS["reber"], responses, string).wrong)
     assert not Recent().and_then(verdict(0, 2_000, np.nan)).reach(Goal(1, error_below=0.1))
 
 
@@ -270,12 +283,13 @@ def test_a_resumed_record_keeps_its_networks(tmp_path, monkeypatch, capsys):
         return [{**of_goal, "squared_error": None, "absolute_error": None}]
 
     monkeypatch.setattr(long_lag, "learn", learn)
-    study = Study("reber", seeds=(0, 1), record=tmp_path / "long_lag.json")
+    record = tmp_path / "long_lag.json"
+    study = Study("reber", seeds=(0, 1), record=record)
     long_lag.run(study)
-    first = json.loads(study.record.read_text())
+    first = json.loads(record.read_text())
     long_lag.run(replace(study, seeds=(0, 1, 4), resume=True))
     assert trained == [0, 1, 4]
-    runs = json.loads(study.record.read_text())["tasks"]["reber"]
+    runs = json.loads(record.read_text())["tasks"]["reber"]
     assert runs == {**first["tasks"]["reber"], "4": learn("reber", SETTINGS, 4, print)}
     (row,) = long_lag.rows({"reber": runs})
     figures = ["102, most 104", "8,440", "1.7, most 4", "256", "", "", "0.1"]

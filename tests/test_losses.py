@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +81,7 @@ def wanted(batch: Batch, predicted: np.ndarray, smoothing: float) -> np.ndarray:
     return np.where((batch.labels == UNLABELLED)[:, None], without, given)
 
 
-def logits_of(loss: Classification, params, batch: Batch):
+def logits_of(loss: Classification, params, batch: Batch) -> Any:
     return loss.model.apply({"params": params}, batch.tokens, batch.lengths)
 
 
@@ -146,7 +147,7 @@ def test_smoothed_labels_are_a_mixture_with_all_classes_alike(rng, outputs, smoo
 def test_targets_are_labels_else_soft_labels_else_what_the_model_says(
     rng, classes, smoothing, kind
 ):
-    batch = batch_of(rng, classes, kind)
+    batch: Any = batch_of(rng, classes, kind)
     logits = rng.normal(size=(6, 1 if classes == 2 else classes)).astype(np.float32)
     own = class_probabilities(jnp.asarray(logits))
     found = targets(jnp.asarray(batch.labels), batch.soft_labels, own, smoothing)
@@ -239,7 +240,7 @@ def plain_adversarial(loss: Classification, size: float, params, batch: Batch):
 
     def log_probabilities(params, x):
         variables = {"params": params}
-        logits = model.apply(variables, x, batch.lengths, method="classify", **options)
+        logits: Any = model.apply(variables, x, batch.lengths, method="classify", **options)
         if classes == 2:
             logits = jnp.concatenate([jnp.zeros_like(logits), logits], 1)
         return jax.nn.log_softmax(logits)
@@ -334,7 +335,9 @@ def test_the_compiled_adversarial_step_has_two_forward_and_two_backward_passes(r
 
     def loops(function) -> int:
         step = jax.jit(jax.value_and_grad(function, has_aux=True))
-        return step.lower(params, batch, KEY).compile().as_text().count(" while(")
+        text = step.lower(params, batch, KEY).compile().as_text()
+        assert text is not None
+        return text.count(" while(")
 
     def embed(params, batch, key):
         return (loss.embed(params, batch, key) ** 2).sum(), None
@@ -382,9 +385,10 @@ WITH_LABELS = [name for name in NAMES if "logit" in name]
 
 def padded(rng: np.random.Generator, batch: Batch, kind: str) -> Batch:
     """The batch with three padding rows: as they come from `lstm_jax.data`, or of any content."""
-    none = Batch(
-        *(np.zeros((3, *array.shape[1:]), array.dtype) for array in batch if array is not None)
+    rows: Any = (
+        np.zeros((3, *array.shape[1:]), array.dtype) for array in batch if array is not None
     )
+    none = Batch(*rows)
     if kind == "padded in front":
         none = none._replace(lengths=np.full(3, T, np.int32))
     if kind == "anything":
@@ -394,10 +398,11 @@ def padded(rng: np.random.Generator, batch: Batch, kind: str) -> Batch:
         if none.soft_labels is not None:
             soft = rng.random(none.soft_labels.shape).astype(np.float32)
             none = none._replace(labels=np.full(3, UNLABELLED, np.int32), soft_labels=soft)
+    pairs: Any = zip(batch, none, strict=True)
     return Batch(
         *(
             np.concatenate([array, more])
-            for array, more in zip(batch, none, strict=True)
+            for array, more in pairs
             if array is not None and more is not None
         )
     )

@@ -87,9 +87,9 @@ def test_gradients_of_every_argument_equal_finite_differences(implementation, re
     arrays = [np.asarray(array, np.float64) for array in (*params, inputs, *state)]
 
     def reference_loss(*arrays):
-        *weights, inputs, hidden, cell = arrays
+        W, U, b, inputs, hidden, cell = arrays
         outputs, *final = reference.lstm(
-            *weights, inputs, np.asarray(lengths), hidden, cell, reverse
+            W, U, b, inputs, np.asarray(lengths), hidden, cell, reverse
         )
         return weighted_sum(outputs, final, np.random.default_rng(1))
 
@@ -253,7 +253,8 @@ def test_float64_is_computed_in_float64(implementation):
             initial_state=state,
             implementation=implementation,
         )
-        expected = reference.lstm(*params, inputs, np.asarray(lengths), *state)
+        W, U, b = params
+        expected = reference.lstm(W, U, b, inputs, np.asarray(lengths), *state)
         for array, wanted in zip((outputs, *final), expected, strict=True):
             assert array.dtype == jnp.float64
             np.testing.assert_allclose(array, wanted, atol=1e-13)
@@ -354,7 +355,9 @@ def test_chunks_take_less_memory(implementation):
             return lstm(params, inputs, **settings)[1].hidden.sum()
 
         compiled = jax.jit(jax.grad(loss)).lower(params).compile()
-        return compiled.memory_analysis().temp_size_in_bytes
+        memory = compiled.memory_analysis()
+        assert memory is not None
+        return memory.temp_size_in_bytes
 
     assert temporary(20) < temporary(None) / 3
 

@@ -1,6 +1,7 @@
 """N-grams: found, given ids, and given vectors of their own."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -82,7 +83,7 @@ def test_more_than_keys_can_tell_apart_are_refused():
 def test_an_ngram_adds_its_vector_to_that_of_its_last_token(rng, tmp_path):
     ngrams = NGrams.find(TEXTS, 10, [2, 5])
     ngrams.save(tmp_path / "ngrams.json")
-    layer = TokenEmbedding(10, 4, scale=1.0, ngrams=NGrams.load(tmp_path / "ngrams.json"))
+    layer: Any = TokenEmbedding(10, 4, scale=1.0, ngrams=NGrams.load(tmp_path / "ngrams.json"))
     tokens = jnp.array([[3, 4, 5, 6]])
     params = layer.init(jax.random.key(0), tokens)["params"]
     table, two, three = params["table"], params["ngrams_of_2"], params["ngrams_of_3"]
@@ -98,7 +99,9 @@ def test_a_run_keeps_its_ngrams(tmp_path):
     corpus = small.corpus()
     result = small.train(config, corpus, tmp_path / "run")
     run = lstm_jax.load(tmp_path / "run")
+    assert run.model.ngrams is not None
     assert 0 < len(run.model.ngrams.keys[0]) <= 30
+    assert corpus.test is not None
     assert run.evaluate(corpus.test).loss == pytest.approx(result.test["loss"], abs=1e-5)
 
 

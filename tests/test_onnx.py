@@ -3,6 +3,7 @@
 import io
 import warnings
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -102,7 +103,7 @@ def models(draw):
             needed = count * sum(ACTIVATIONS[each][place] for each in names)
             if needed:
                 attributes[name] = rng.uniform(0.1, 0.9, needed).round(2).tolist()
-    shapes = {"W": (4 * hidden, features), "R": (4 * hidden, hidden)}
+    shapes: dict[str, tuple[int, ...]] = {"W": (4 * hidden, features), "R": (4 * hidden, hidden)}
     if draw(st.booleans()):
         shapes["B"] = (8 * hidden,)
     if draw(st.booleans()):
@@ -247,7 +248,8 @@ def test_a_plain_lstm_is_one_for_the_fast_implementations(rng, tmp_path):
     onnx.save(model, tmp_path / "model.onnx")
     ((cell, params, reverse),) = read_onnx(tmp_path / "model.onnx", "the LSTM")
     assert (cell, reverse) == (Variant(), False)
-    outputs, _ = lstm(LSTMParams(*params[:3]), np.swapaxes(inputs["X"], 0, 1))
+    weights: Any = params[:3]
+    outputs, _ = lstm(LSTMParams(*weights), np.swapaxes(inputs["X"], 0, 1))
     expected = by_onnxruntime(model, inputs)[0][:, 0]
     np.testing.assert_allclose(np.swapaxes(outputs, 0, 1), expected, atol=1e-5)
 

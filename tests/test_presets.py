@@ -78,6 +78,7 @@ def test_a_tenth_of_the_reviews_teaches_far_more_than_chance(tmp_path):
     )
     result = train(config, fewer, tmp_path / "run", command="test")
     assert result.validation["examples"] == 500
+    assert result.validation["auc"] is not None
     # Chance is 0.5, and its standard error here 0.03. It hangs on how XLA rounds: 0.81 and 0.83.
     assert result.validation["auc"] >= 0.7
 

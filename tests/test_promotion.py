@@ -1,6 +1,7 @@
 """`jax_numpy_rank_promotion="raise"`: what Flax's modules run under, ours do too."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +75,7 @@ SETTINGS += [{"token_dropout": 0.1, "ngram_dropout": 0.1, "layers": 2}]
 def test_a_classifier_in_training_promotes_no_rank(settings):
     config = ModelConfig(embedding_size=4, hidden_size=4, layer_dropout=0.1, **settings)
     ngrams = NGrams(20, (np.array([21, 22]),))
-    model = TextClassifier(config, 20, ngrams=ngrams)
+    model: Any = TextClassifier(config, 20, ngrams=ngrams)
     tokens = jnp.ones((B, T), jnp.int32)
     variables = model.init(jax.random.key(0), tokens, LENGTHS)
 
@@ -100,7 +101,7 @@ def test_layers_that_drop_out_in_the_recurrence_promote_no_rank(settings):
 
     def loss(table, params):
         embeddings = embedding.apply(table, tokens, train=True, rngs=dropout)
-        encoding = stack.apply(params, embeddings, LENGTHS, train=True, rngs=dropout)
+        encoding: Any = stack.apply(params, embeddings, LENGTHS, train=True, rngs=dropout)
         return encoding.outputs.sum() + encoding.last.sum()
 
     gradients = jax.grad(loss, (0, 1))(table, params)

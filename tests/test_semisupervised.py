@@ -77,6 +77,7 @@ def test_a_run_with_them_learns_and_counts_labelled_texts_only(tmp_path):
     )
     corpus = replace(CORPUS, unlabelled=list(MORE))
     result = small.train(config, corpus, tmp_path / "run")
+    assert result.test["accuracy"] is not None
     assert result.test["accuracy"] >= 0.9
     lines = small.lines(tmp_path / "run" / "metrics.jsonl")
     epochs = [line for line in lines if "train_accuracy" in line]

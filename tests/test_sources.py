@@ -215,6 +215,7 @@ def test_the_builtin_corpora_are_the_same_each_time_and_share_no_seed(small_buil
         ("builtin5", synthetic.FIVE_CLASS_NAMES),
     ):
         first, second = load_corpus(name), load_corpus(name)
+        assert first.test is not None
         assert (len(first.train), len(first.test)) == (60, 40)
         assert first.class_names == tuple(names)
         assert first.train.texts == second.train.texts

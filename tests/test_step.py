@@ -1,6 +1,7 @@
 """One step: its loss, its gradient, what it leaves in the state."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,8 @@ def a_model(**changes):
 def test_padding_rows_do_not_change_the_step(rng):
     model, batch = a_model(), a_batch(rng)
     optimizer = make_optimizer(OptimizerConfig(), 10)
-    filled = Batch(*(np.concatenate([array, array[:3]]) for array in batch[:5]))
+    arrays: Any = batch[:5]
+    filled = Batch(*(np.concatenate([array, array[:3]]) for array in arrays))
     filled = filled._replace(weights=np.array([1] * 6 + [0] * 3, np.float32))
     results = []
     for one in (batch, filled):
@@ -69,14 +71,14 @@ def test_weight_decay_decays_kernels_and_spares_biases():
     params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
     zeros = jax.tree.map(jnp.zeros_like, params)
     updates, _ = optimizer.update(zeros, optimizer.init(params), params)
-    updated = optax.apply_updates(params, updates)
+    updated: Any = optax.apply_updates(params, updates)
     np.testing.assert_allclose(updated["kernel"], 1 - 0.1 * 0.5)
     np.testing.assert_allclose(updated["bias"], 1)
 
 
 def test_schedule_rises_then_falls_to_zero():
     config = OptimizerConfig(learning_rate=0.1, schedule="cosine", warmup_steps=10)
-    schedule = make_schedule(config, 100)
+    schedule: Any = make_schedule(config, 100)
     assert float(schedule(0)) == 0
     assert float(schedule(10)) == pytest.approx(0.1)
     assert float(schedule(55)) == pytest.approx(0.05)
@@ -92,7 +94,8 @@ def test_binary_and_softmax_losses_agree(rng):
     two = np.concatenate([np.zeros((5, 1)), logits], 1)
     binary, softmax = (example_losses(jnp.asarray(x), labels) for x in (logits, two))
     np.testing.assert_allclose(binary, softmax, rtol=1e-5)
-    np.testing.assert_array_equal(*(predicted_labels(jnp.asarray(x)) for x in (logits, two)))
+    of_one, of_two = (predicted_labels(jnp.asarray(x)) for x in (logits, two))
+    np.testing.assert_array_equal(of_one, of_two)
 
 
 def test_the_encoder_learns_at_its_own_rate(rng):
@@ -126,7 +129,8 @@ def test_smoothed_losses_are_those_of_mixed_labels(rng, classes):
 def test_a_weight_scales_its_examples_gradient(rng):
     model, batch = a_model(), a_batch(rng)
     optimizer = make_optimizer(OptimizerConfig(clip_norm=None), 10)
-    doubled = Batch(*(np.concatenate([array, array[:1]]) for array in batch[:5]))
+    arrays: Any = batch[:5]
+    doubled = Batch(*(np.concatenate([array, array[:1]]) for array in arrays))
     heavier = batch._replace(weights=np.array([2, 1, 1, 1, 1, 1], np.float32))
     found = []
     for one in (doubled, heavier):

@@ -6,6 +6,7 @@ import io
 import shlex
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,7 @@ def test_lines_end_as_on_any_system(write, end):
 
 
 def test_a_byte_order_mark_is_left_out_of_standard_input_too():
-    stream = io.BufferedReader(io.BytesIO(codecs.BOM_UTF8 + b"good\nbad"))  # pyright: ignore
+    stream: Any = io.BufferedReader(io.BytesIO(codecs.BOM_UTF8 + b"good\nbad"))  # pyright: ignore
     assert list(lines(stream, "standard input")) == ["good\n", "bad"]
     assert not stream.closed
 

@@ -202,7 +202,7 @@ def test_training_says_what_is_wrong_with_its_arguments():
     with pytest.raises(ValueError, match=r"vocabulary_size must be at least 4, .* got 3"):
         WordTokenizer.train(["a"], preset="keras", vocabulary_size=3)
     with pytest.raises(ValueError, match=r"texts\[1\] must be a string, got NoneType"):
-        WordTokenizer.train(["a", None], preset="keras", vocabulary_size=10)
+        WordTokenizer.train(["a", None], preset="keras", vocabulary_size=10)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="texts must be a list of strings, got a single string"):
         WordTokenizer.train("a word", preset="keras", vocabulary_size=10)
     for texts in ([], ["", " ... "]):
@@ -213,7 +213,7 @@ def test_training_says_what_is_wrong_with_its_arguments():
 def test_encoding_says_what_is_wrong_with_its_arguments():
     tokenizer = WordTokenizer.train(["a"], preset="keras", vocabulary_size=10)
     with pytest.raises(ValueError, match=r"texts\[1\] must be a string, got bytes"):
-        tokenizer.encode_batch(["a", b"b"])
+        tokenizer.encode_batch(["a", b"b"])  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"texts\[2050\] must be valid Unicode"):
         tokenizer.encode_batch(["a"] * 2050 + ["\ud83d"])
     for outside in (-1, 4):

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -288,6 +289,7 @@ def test_more_classes_are_learnt_and_predicted(tmp_path):
     corpus = small.corpus(train=200, test=50, classes=5)
     config = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=10))
     result = train(tmp_path / "run", config, corpus)
+    assert result.test["accuracy"] is not None
     assert result.test["accuracy"] >= 0.9
     assert corpus.test is not None
     found = lstm_jax.load(tmp_path / "run").predict(corpus.test.texts)
@@ -348,11 +350,13 @@ def test_the_validation_texts_do_not_reach_the_vocabulary(finished, tmp_path):
 
 
 def test_one_compilation_per_bucket(tmp_path):
-    compiled, predicted = train_step._cache_size(), predict_step._cache_size()
+    training: Any = train_step
+    predicting: Any = predict_step
+    compiled, predicted = training._cache_size(), predicting._cache_size()
     train(tmp_path / "run")
-    assert train_step._cache_size() - compiled == small.CONFIG.train.buckets
+    assert training._cache_size() - compiled == small.CONFIG.train.buckets
     # Validation and test texts each have buckets of their own.
-    assert predict_step._cache_size() - predicted <= 2 * small.CONFIG.train.buckets
+    assert predicting._cache_size() - predicted <= 2 * small.CONFIG.train.buckets
 
 
 def test_every_example_is_predicted_once_whatever_the_buckets(rng, finished):
@@ -386,11 +390,13 @@ def test_the_temperature_is_kept_with_the_run(finished):
     run = lstm_jax.load(path)
     assert run.temperature == pytest.approx(result.validation["temperature"])
     raw = Predictor(path, run.config, run.class_names, run.tokenizer)
-    texts = small.corpus().test.texts
+    test = small.corpus().test
+    assert test is not None
+    texts = test.texts
     np.testing.assert_allclose(
         run.logits(texts), raw.logits(texts) / result.validation["temperature"], rtol=1e-5
     )
-    assert run.evaluate(small.corpus().test).loss == pytest.approx(result.test["loss"], rel=1e-5)
+    assert run.evaluate(test).loss == pytest.approx(result.test["loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize("cell", ["peephole", "coupled", "layer_norm", "no_bias"])
@@ -399,8 +405,11 @@ def test_a_run_of_another_cell_learns_and_is_the_same_when_opened_again(cell, tm
     training = replace(small.CONFIG.train, epochs=10, buckets=1)
     config = replace(small.CONFIG, model=model, train=training)
     result = train(tmp_path / "run", config)
+    assert result.test["accuracy"] is not None
     assert result.test["accuracy"] > 0.7  # of two classes
     run = lstm_jax.load(tmp_path / "run")
-    measured = run.evaluate(small.corpus().test)
+    test = small.corpus().test
+    assert test is not None
+    measured = run.evaluate(test)
     assert measured.accuracy == pytest.approx(result.test["accuracy"])
     assert measured.loss == pytest.approx(result.test["loss"], rel=1e-5)

@@ -13,6 +13,7 @@ import lstm_jax
 from lstm_jax.data import Batch
 from lstm_jax.models.two_view import BagOfNGrams, TwoViewModel
 from lstm_jax.text import NGrams
+from lstm_jax.train import checkpoints
 from lstm_jax.train.evaluation import PretrainingEvaluator
 from lstm_jax.train.losses import TwoView
 from lstm_jax.train.losses.two_view import random_starts, views
@@ -117,7 +118,7 @@ def test_all_parameters_learn(ngrams):
 def by_words(loss, params, batch, starts) -> tuple[float, int, int]:
     """The mean loss of the views of TEXTS, how often the likeliest word was right, of how many."""
     bag = loss.model.bag
-    tokens, lengths = views(*map(jnp.asarray, batch[:2]), starts)
+    tokens, lengths = views(*map(jnp.asarray, batch[:2]), starts=starts)
     logits = np.asarray(loss.model.apply({"params": params}, tokens, lengths), np.float64)
     logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     found, right = [], 0
@@ -189,7 +190,7 @@ def test_a_classifier_starts_from_it_ngrams_included(pretrained, tmp_path):
 
 def test_one_that_was_stopped_ends_with_the_same_bits(pretrained, tmp_path, monkeypatch):
     path, config, texts, _ = pretrained
-    save, saved = lstm_jax.train.checkpoints.Checkpoints.save, []
+    save, saved = checkpoints.Checkpoints.save, []
 
     def stop_at_the_second(self, *arguments):
         save(self, *arguments)
@@ -198,12 +199,11 @@ def test_one_that_was_stopped_ends_with_the_same_bits(pretrained, tmp_path, monk
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(lstm_jax.train.checkpoints.Checkpoints, "save", stop_at_the_second)
+        patched.setattr(checkpoints.Checkpoints, "save", stop_at_the_second)
         with pytest.raises(KeyboardInterrupt):
             pretrain(config, texts, tmp_path / "again", name="weather")
     pretrain(config, texts, tmp_path / "again", name="weather", resume=True)
     first, again = (
-        lstm_jax.train.checkpoints.load_encoder(folder / "weights")
-        for folder in (path, tmp_path / "again")
+        checkpoints.load_encoder(folder / "weights") for folder in (path, tmp_path / "again")
     )
     jax.tree.map(np.testing.assert_array_equal, first, again)

@@ -1,6 +1,7 @@
 """The other cells: each against its paper's equations in float64 NumPy, gradients included."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -139,7 +140,8 @@ def test_without_options_it_is_the_lstm_with_the_same_draw():
     cell, key = Variant(), jax.random.key(3)
     params = cell.init(key, D, H)
     _, inputs, state = problem(cell)
-    expected, final = lstm(LSTMParams(*params[:3]), inputs, initial_state=state)
+    weights: Any = params[:3]
+    expected, final = lstm(LSTMParams(*weights), inputs, initial_state=state)
     outputs, ended = scan_cell(cell, params, inputs, state)
     np.testing.assert_allclose(outputs, expected, atol=1e-6)
     np.testing.assert_allclose(ended.cell, final.cell, atol=1e-6)
@@ -174,7 +176,8 @@ def test_activations_equal_keras():
     )
     _, inputs, _ = problem(Variant())
     expected = np.asarray(layer(np.asarray(inputs)))
-    params = VariantParams(*(jnp.asarray(np.asarray(w)) for w in layer.get_weights()))
+    weights: Any = (jnp.asarray(np.asarray(w)) for w in layer.get_weights())
+    params = VariantParams(*weights)
     cell = Variant(
         gate_activation=jax.nn.hard_sigmoid,
         candidate_activation=jax.nn.relu,

@@ -6,6 +6,7 @@ import sys
 import warnings
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -154,7 +155,8 @@ def test_an_lstm_of_pytorch_computes_and_learns_the_same(projected):
             )
             expected = (outputs, *states)
             pairs = zip(weights, expected, strict=True)
-            sum((torch.tensor(np.array(w)) * array).sum() for w, array in pairs).backward()
+            total: Any = sum((torch.tensor(np.array(w)) * array).sum() for w, array in pairs)
+            total.backward()
             assert_close(results, [array.detach().numpy() for array in expected])
             assert_close(d_inputs, tensor.grad.numpy())
             for name, parameter in module.named_parameters():
@@ -186,7 +188,7 @@ def test_our_stack_runs_pytorchs_weights_and_gives_its_own(bidirectional, projec
     inputs = rng.normal(size=(4, 7, 3)).astype(np.float32)
     cell = Variant(projection_size=projection_size) if projection_size else "lstm"
     direction = "bidirectional" if bidirectional else "forward"
-    stack = LSTMStack(2, partial(LSTMLayer, 5, direction, cell=cell))
+    stack: Any = LSTMStack(2, partial(LSTMLayer, 5, direction, cell=cell))
     layers = from_torch(module.state_dict())
     encoding = stack.apply({"params": stack_params(layers)}, inputs)
     assert_close(encoding.outputs, module(torch.tensor(inputs))[0].detach().numpy())
@@ -324,7 +326,7 @@ def test_an_lstm_of_flax_computes_and_learns_the_same(bidirectional):
         B, T, D, H = (sizes[name] for name in "BTDH")
         inputs, lengths = random_batch(rng, B, T, D)
         valid = np.arange(T) < lengths[:, None]
-        layers = [nn.RNN(cell(H), return_carry=True) for _ in range(1 + bidirectional)]
+        layers: Any = [nn.RNN(cell(H), return_carry=True) for _ in range(1 + bidirectional)]
         module = nn.Bidirectional(*layers, return_carry=True) if bidirectional else layers[0]
         theirs = jax.tree.map(
             lambda like: rng.normal(scale=0.5, size=like.shape).astype(like.dtype),
@@ -354,11 +356,10 @@ def test_an_lstm_of_flax_computes_and_learns_the_same(bidirectional):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, jnp.bfloat16], ids=str)
 def test_floats_keep_their_dtype_and_other_numbers_are_refused(dtype):
-    params = LSTMParams(
-        *(array.astype(dtype) for array in random_params(np.random.default_rng(0), 3, 5))
-    )
+    arrays: Any = random_params(np.random.default_rng(0), 3, 5)
+    params = LSTMParams(*(array.astype(dtype) for array in arrays))
     whole = jax.tree.map(lambda array: array.astype(np.int32), params)
-    conversions = (
+    conversions: Any = (
         (lambda params: to_torch((params,)), lambda arrays: from_torch(arrays)[0]),
         (to_keras, from_keras),
         (to_flax, from_flax),
@@ -377,12 +378,13 @@ def test_floats_keep_their_dtype_and_other_numbers_are_refused(dtype):
 
 def test_converted_weights_are_copies(rng):
     (params,) = random_layers(rng, 1, False, 1, 1)  # so thin that a transpose needs no copy
-    for theirs, back in (
+    conversions: Any = (
         (to_torch((params,)), from_torch),
         (to_keras(params), from_keras),
         (to_flax(params), from_flax),
         (stack_params((params,)), stack_layers),
-    ):
+    )
+    for theirs, back in conversions:
         ours = back(theirs)
         kept = jax.tree.map(np.array, (params, ours))
         for array in jax.tree.leaves(theirs):

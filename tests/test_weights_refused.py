@@ -51,7 +51,7 @@ def changed(name, change):
         (lambda: from_torch(changed("bias_ih_l1", lambda a: a[:, None])), r"got \(20, 1\)"),
         (lambda: from_torch(changed("weight_ih_l0", lambda a: a[:-1])), r"got \(19, 3\)"),
         (lambda: to_torch(()), "at least one layer"),
-        (lambda: to_torch(ONE), "tuple of at least one layer, got LSTMParams"),
+        (lambda: to_torch(ONE), "tuple of at least one layer, got LSTMParams"),  # pyright: ignore[reportArgumentType]
         (lambda: to_torch(BOTH), "tuple of at least one layer, got Bidirectional"),
         (lambda: to_torch((BOTH, SAME)), "weight_ih_l1_reverse"),
         (lambda: to_torch((SAME, ONE)), r"weight_ih_l1 .* got \(20, 3\)"),
@@ -75,7 +75,7 @@ def changed(name, change):
         (lambda: from_keras([*ONE[:2]] * 3), "have the same shapes"),
         (lambda: from_keras([ONE[1], ONE[0], ONE[2]]), "recurrent_kernel of a Keras LSTM"),
         (lambda: to_keras(ONE, bias=False), "bias=False needs a bias of zeros, got .* 1.0"),
-        (lambda: to_keras((ONE,)), "must be LSTMParams or a Bidirectional of two, got tuple"),
+        (lambda: to_keras((ONE,)), "must be LSTMParams or a Bidirectional of two, got tuple"),  # pyright: ignore[reportArgumentType]
         (
             lambda: to_keras(Variant(projection_size=2).init(jax.random.key(0), 3, 5)),
             "must be LSTMParams .* got VariantParams",
@@ -83,8 +83,8 @@ def changed(name, change):
         (lambda: from_flax({"cell": {"ii": to_flax(ONE)["ii"]}}), "missing: .*'hf/bias'"),
         (lambda: from_flax({"GRUCell_0": to_flax(ONE)}), "not allowed: .*'GRUCell_0/hf/bias'"),
         (lambda: from_flax({**to_flax(ONE), "if": to_flax(SAME)["if"]}), r"if/kernel .*\(5, 5\)"),
-        (lambda: stack_params(ONE), "got LSTMParams"),
-        (lambda: stack_params((ONE, list(ONE))), "must be LSTMParams or VariantParams .* got list"),
+        (lambda: stack_params(ONE), "got LSTMParams"),  # pyright: ignore[reportArgumentType]
+        (lambda: stack_params((ONE, list(ONE))), "must be LSTMParams or VariantParams .* got list"),  # pyright: ignore[reportArgumentType]
         (
             lambda: stack_layers(
                 {"layer_0": {"forward": Variant(peepholes=True).init(jax.random.key(0), 3, 5)}}
