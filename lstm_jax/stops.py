@@ -14,6 +14,8 @@ This module imports no other of ours, and nothing slow.
 """
 
 import contextlib
+import io
+import logging
 import math
 import os
 import signal
@@ -23,7 +25,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn, Self, TextIO
 
 # Those that this system has; Windows has no SIGHUP.
 _SIGNALS = tuple(
@@ -180,16 +182,33 @@ def leave(number: int) -> NoReturn:
     if not _process.leaving.acquire(timeout=_CLEANING):
         os._exit(128 + number)  # another thread is at it, and does not come to an end
     _process.leaver = threading.get_ident()
+    written = _silence_threads()
     for cleanup in reversed(_process.cleanups.copy()):
         with contextlib.suppress(Exception):
             cleanup()
     word = "interrupted" if number == signal.SIGINT else "terminated"
     first = " ".join(part for part in (word, _process.reached) if part)
     _say("; ".join(part for part in (first, _process.advice) if part))
-    for stream in (sys.stdout, sys.stderr):
+    for stream in written:
         with contextlib.suppress(Exception):
             stream.flush()
     os._exit(128 + number)
+
+
+def _silence_threads() -> tuple[TextIO, TextIO]:
+    """From now on, nothing that other threads print is seen.
+
+    A progress bar would write over the last line, and the threads of a save whose files are cleaned
+    up would tell of it in tracebacks.
+
+    Returns:
+        The streams that were printed to.
+    """
+    written = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = io.StringIO()
+    threading.excepthook = sys.unraisablehook = lambda _: None
+    logging.disable()
+    return written
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
@@ -252,6 +271,9 @@ def _say(line: str) -> None:
     Not by `print`: this may run within a print.
     """
     with contextlib.suppress(OSError):
-        if os.isatty(1):  # erases the bar's line, and shows the cursor, which a bar hides
-            os.write(1, b"\r\x1b[2K\x1b[?25h")
-        os.write(2, f"{line}\n".encode())
+        # Erases the bar's line, and shows the cursor, which a bar hides; in one write with the
+        # line, or the bar might come between them.
+        erase = b"\r\x1b[2K\x1b[?25h"
+        if os.isatty(1) and not os.isatty(2):
+            os.write(1, erase)
+        os.write(2, (erase if os.isatty(2) else b"") + f"{line}\n".encode())

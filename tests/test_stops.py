@@ -132,6 +132,27 @@ def test_a_second_signal_does_not_wait():
     assert seconds < 50
 
 
+def test_other_threads_say_nothing_while_a_process_is_stopped():
+    code = """
+def chatter():
+    while True:
+        print("noise", flush=True)
+        print("noise", file=sys.stderr, flush=True)
+def fail():
+    time.sleep(0.5)
+    raise RuntimeError("noise")
+def cleanup():
+    for target in (chatter, fail):
+        threading.Thread(target=target, daemon=True).start()
+    time.sleep(1)
+with cleaning(cleanup):
+    ready()
+    time.sleep(60)
+"""
+    status, output, errors, _ = told(code, signal.SIGTERM)
+    assert (status, output, errors) == (143, "", "terminated\n")
+
+
 def test_a_stop_cleans_up(tmp_path):
     code = f"""
 with cleaning(Path({str(tmp_path / "half")!r}).rmdir):
