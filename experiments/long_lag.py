@@ -112,7 +112,7 @@ def respond(network: Network, sequences: Sequences) -> Array:
     return read @ network.kernel + network.bias
 
 
-def judge(task: Task, responses: Array, sequences: Sequences) -> Verdict:
+def measure(task: Task, responses: Array, sequences: Sequences) -> Verdict:
     """Which responses are wrong.
 
     At the end of a sequence: those with an output off by the tolerance or more. In the Reber
@@ -158,13 +158,13 @@ def train_step(
     gradients, responses = jax.grad(loss, has_aux=True)(network)
     updates, optimizer_state = make_optimizer(settings).update(gradients, optimizer_state)
     network = jax.tree.map(jnp.add, network, updates)
-    return (network, optimizer_state), judge(task, responses, sequences)
+    return (network, optimizer_state), measure(task, responses, sequences)
 
 
 @partial(jax.jit, static_argnames="task")
 def examine(task: Task, network: Network, sequences: Sequences) -> Verdict:
     """The verdict on sequences that are not trained on."""
-    return judge(task, respond(network, sequences), sequences)
+    return measure(task, respond(network, sequences), sequences)
 
 
 class Recent(NamedTuple):

@@ -1,4 +1,4 @@
-"""What an ensemble says of texts without labels, learnt in the place of labels."""
+"""What an ensemble says of texts without labels, learnt as soft labels."""
 
 import json
 from dataclasses import replace

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments import long_lag
-from experiments.long_lag import Recent, Settings, Study, Verdict, init_network, judge, learn
+from experiments.long_lag import Recent, Settings, Study, Verdict, init_network, learn, measure
 from experiments.long_lag_tasks import (
     ORDER_SYMBOLS,
     REBER_SYMBOLS,
@@ -161,10 +161,10 @@ def test_reber_strings_become_symbols_and_their_successors(rng):
 
 def verdict(wrong: int, right: int, error: float) -> Verdict:
     """On a batch of which so many are wrong, each with this error."""
-    of_each: Any = np.arange(wrong + right) < wrong
-    errors: Any = np.full(len(of_each), error)
-    squares: Any = np.zeros(len(of_each))
-    return Verdict(of_each, errors, squares)
+    correct: Any = np.arange(wrong + right) < wrong
+    errors: Any = np.full(len(correct), error)
+    squares: Any = np.zeros(len(correct))
+    return Verdict(correct, errors, squares)
 
 
 def sequences_of(inputs: Any, lengths: Any, targets: Any) -> Sequences:
@@ -196,7 +196,7 @@ def test_of_the_product_some_may_be_wrong():
 def test_a_response_is_wrong_from_the_tolerance_on():
     sequences = sequences_of(np.zeros((4, 1, 2)), np.ones(4, int), np.full((4, 1), 0.5))
     responses: Any = np.array([[0.5], [0.461], [0.539], [0.541]])
-    found = judge(TASKS["adding-100"], responses, sequences)
+    found = measure(TASKS["adding-100"], responses, sequences)
     assert found.wrong.tolist() == [False, False, False, True]
     np.testing.assert_allclose(found.error, [0, 0.039, 0.039, 0.041], atol=1e-6)
     np.testing.assert_allclose(found.squared, np.square(found.error), atol=1e-6)
@@ -207,7 +207,7 @@ def test_a_class_is_right_if_every_probability_is_near_its_target():
     probabilities = np.array([[0.71, 0.29, 0, 0], [0.69, 0.11, 0.1, 0.1], [0.9, 0.1, 0, 0]])
     sequences = sequences_of(np.zeros((3, 1, 8)), np.ones(3, int), targets)
     responses: Any = np.log(probabilities + 1e-9)
-    found = judge(TASKS["order-2"], responses, sequences)
+    found = measure(TASKS["order-2"], responses, sequences)
     assert found.wrong.tolist() == [False, True, True]
     np.testing.assert_allclose(found.error, [0.58, 0.62, 1.8], atol=1e-5)
 
@@ -218,7 +218,7 @@ def test_a_reber_prediction_is_right_if_legal_symbols_are_above_all_others(rng):
     assert sequences.legal is not None
     responses = np.where(sequences.legal, 0.1, 0.0) + rng.uniform(0, 0.09, sequences.legal.shape)
     responses[np.arange(50) >= sequences.lengths[:, None]] = 1.0  # padding says nothing
-    right = partial(judge, TASKS["reber"], sequences=sequences)
+    right = partial(measure, TASKS["reber"], sequences=sequences)
     assert not np.any(right(responses).wrong)
     for row in range(10):  # at one step an illegal symbol is as active as the least legal one
         step = rng.integers(sequences.lengths[row])
@@ -231,10 +231,10 @@ def test_a_reber_prediction_is_right_if_legal_symbols_are_above_all_others(rng):
 def test_nan_is_never_right(rng):
     ends = sequences_of(np.zeros((1, 1, 2)), np.ones(1, int), np.full((1, 1), 0.5))
     responses: Any = np.full((1, 1), np.nan)
-    assert np.all(judge(TASKS["adding-100"], responses, ends).wrong)
+    assert np.all(measure(TASKS["adding-100"], responses, ends).wrong)
     string = as_sequences(reber_strings(rng, 1), steps=50)
     responses = np.full((1, 50, 7), np.nan)
-    assert np.all(judge(TASKS["reber"], responses, string).wrong)
+    assert np.all(measure(TASKS["reber"], responses, string).wrong)
     assert not Recent().and_then(verdict(0, 2_000, np.nan)).reach(Goal(1, error_below=0.1))
 
 

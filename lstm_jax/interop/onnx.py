@@ -10,6 +10,7 @@ Source: https://onnx.ai/onnx/operators.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -54,10 +55,14 @@ def classifier_to_onnx(run: Predictor) -> onnx.ModelProto:
     params: Any = jax.device_get(run.params)
     graph = _Graph()
     steps = _Steps(graph)
-    embeddings = _embed(graph.part("embed"), params["embedding"], run.model.ngrams, steps)
+    ngrams = _ngram_ids(graph.part("ngrams"), run.model.ngrams, steps)
+    embeddings = _embed(graph.part("embed"), params["embedding"], ngrams, steps)
     outputs, last = _encode(graph.part("encode"), params["stack"], config, embeddings)
     features = _pool(graph.part("pool"), params, config, outputs, last, steps)
     logits = _logits(graph.part("logits"), params["head"], features)
+    if config.linear:
+        linear = _linear(graph.part("linear"), params["linear"], ngrams, steps)
+        logits = graph("Add", logits, linear)
     _probabilities(graph.part("probabilities"), logits, run.temperature, run.model.outputs)
     described = {
         "class_names": json.dumps(run.class_names),
@@ -159,19 +164,19 @@ class _Steps:
         self.count = graph("Cast", graph("Max", lengths, np.int32(1)), to=TensorProto.FLOAT)
 
 
-def _embed(graph: _Graph, params: Any, ngrams: NGrams | None, steps: _Steps) -> str:
-    """Tokens [T, B] to embeddings [T, B, E], with those of the n-grams that end there added.
+def _ngram_ids(graph: _Graph, ngrams: NGrams | None, steps: _Steps) -> list[str]:
+    """The ids of the n-grams that end at each token, [T, B] for each length.
 
-    The ids of n-grams are those of `NGrams.ids`. A LabelEncoder is a table from keys to ids: 0.2 ms
-    for 128 texts of 400 tokens and 30,000 n-grams, where a binary search in plain operators took 25
-    (2 cores, onnxruntime 1.32).
+    They are those of `NGrams.ids`. A LabelEncoder is a table from keys to ids: 0.2 ms for 128 texts
+    of 400 tokens and 30,000 n-grams, where a binary search in plain operators took 25 (2 cores,
+    onnxruntime 1.32).
     """
-    embeddings = graph("Gather", params["table"], steps.tokens)
+    ids: list[str] = []
     if ngrams is None:
-        return embeddings
+        return ids
     tokens = first = graph("Cast", steps.tokens, to=TensorProto.INT64)
     none = PADDING
-    for length, keys in enumerate(ngrams.keys, 2):
+    for keys in ngrams.keys:
         one_later = graph("Pad", first, np.array([1, 0, -1, 0]), np.int64(none))
         key = graph("Add", graph("Mul", one_later, np.int64(ngrams.vocabulary_size)), tokens)
         none = len(keys)
@@ -183,10 +188,40 @@ def _embed(graph: _Graph, params: Any, ngrams: NGrams | None, steps: _Steps) -> 
             values_int64s=list(range(none)),
             default_int64=none,
         )
-        # Behind the last n-gram's vector, one of zeros for no n-gram.
-        vectors = np.pad(params[f"ngrams_of_{length}"], ((0, 1), (0, 0)))
-        embeddings = graph("Add", embeddings, graph("Gather", vectors, first))
+        ids.append(first)
+    return ids
+
+
+def _embed(graph: _Graph, params: Any, ngrams: Sequence[str], steps: _Steps) -> str:
+    """Tokens [T, B] to embeddings [T, B, E], with those of the n-grams that end there added."""
+    embeddings = graph("Gather", params["table"], steps.tokens)
+    for length, ids in enumerate(ngrams, 2):
+        vectors = _with_zeros(params[f"ngrams_of_{length}"])
+        embeddings = graph("Add", embeddings, graph("Gather", vectors, ids))
     return embeddings
+
+
+def _linear(graph: _Graph, params: Any, ngrams: Sequence[str], steps: _Steps) -> str:
+    """Tokens [T, B] to the logits [B, C] of `lstm_jax.nn.linear.LinearNGrams`."""
+    sums = []
+    for name in ("weights", "squares"):
+        total = ""
+        for length, ids in enumerate([steps.tokens, *ngrams], 1):
+            table = params[f"{name}_of_{length}"]
+            table = _with_zeros(table.reshape(len(table), -1))
+            rows = graph("Where", steps.valid, graph("Gather", table, ids), np.float32(0))
+            summed = graph("ReduceSum", rows, np.array([0]), keepdims=0)
+            total = graph("Add", total, summed) if total else summed
+        sums.append(total)
+    weighted, squares = sums
+    some = graph("Greater", squares, np.float32(0))
+    length = graph("Sqrt", graph("Where", some, squares, np.float32(1)))
+    return graph("Add", graph("Div", weighted, length), params["bias"])
+
+
+def _with_zeros(table: Any) -> Any:
+    """A table with a row of zeros behind its last, for no n-gram."""
+    return np.pad(table, ((0, 1), (0, 0)))
 
 
 def _encode(graph: _Graph, params: Any, config: ModelConfig, embeddings: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from lstm_jax.models.config import ModelConfig
 from lstm_jax.models.encoder import lstm_stack, token_embedding
 from lstm_jax.nn.dropout import Dropout
 from lstm_jax.nn.layer import Encoding
+from lstm_jax.nn.linear import LinearNGrams
 from lstm_jax.nn.pooling import Pool
 from lstm_jax.shapes import Embeddings, Features, Lengths, Logits, Tokens
 from lstm_jax.text import NGrams
@@ -19,6 +20,9 @@ class TextClassifier(nn.Module):
 
         embeddings = model.apply(variables, tokens, method="embed")
         logits = model.apply(variables, embeddings, lengths, method="classify")
+
+    With `config.linear`, the logits of `linear_logits(tokens, lengths)` are added to these. Losses
+    are of `classify` alone: the linear model is fitted after the LSTM.
 
     Attributes:
         config: the architecture.
@@ -44,6 +48,8 @@ class TextClassifier(nn.Module):
         self.pooling = Pool(config.pooling)
         self.output_dropout = Dropout(config.output_dropout)
         self.head = nn.Dense(self.outputs, kernel_init=nn.initializers.glorot_uniform())
+        if config.linear:
+            self.linear = LinearNGrams(self.vocabulary_size, self.outputs, self.ngrams)
 
     def embed(self, tokens: Tokens, *, train: bool = False) -> Embeddings:
         """Token ids [B, T] to embeddings [B, T, E]."""
@@ -68,4 +74,9 @@ class TextClassifier(nn.Module):
 
     def __call__(self, tokens: Tokens, lengths: Lengths, *, train: bool = False) -> Logits:
         """Token ids [B, T] and lengths [B] to logits [B, C]."""
-        return self.classify(self.embed(tokens, train=train), lengths, train=train)
+        logits = self.classify(self.embed(tokens, train=train), lengths, train=train)
+        return logits + self.linear_logits(tokens, lengths) if self.config.linear else logits
+
+    def linear_logits(self, tokens: Tokens, lengths: Lengths) -> Logits:
+        """Token ids [B, T] and lengths [B] to the logits [B, C] of the linear model."""
+        return self.linear(tokens, lengths)

@@ -37,6 +37,9 @@ class ModelConfig:
     """Probability that a feature between two LSTM layers is zeroed in training."""
     output_dropout: Probability = 0.0
     """Probability that a feature before the last, dense layer is zeroed in training."""
+    linear: bool = False
+    """Whether a linear model of the tokens and n-grams (TF-IDF, logistic regression) is fitted too,
+    and its logits added, with the weights that fit the validation part best."""
     forget_bias: Number = 1.0
     """Initial bias of the forget gates."""
     implementation: str = "auto"

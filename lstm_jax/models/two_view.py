@@ -60,7 +60,7 @@ class BagOfNGrams:
     def count(
         cls, sequences: Sequence[NDArray[np.integer]], vocabulary_size: int, ngrams: NGrams | None
     ) -> BagOfNGrams:
-        """Counts them in the halves of texts, the ids `[length]` of each."""
+        """Counts them in the two views of texts, the ids `[length]` of each."""
         views = [view for ids in sequences for view in np.split(ids, [len(ids) // 2])]
         size = vocabulary_size + sum(map(len, ngrams.keys if ngrams else ()))
         uncounted = cls(vocabulary_size, ngrams, np.zeros(size, np.float32))

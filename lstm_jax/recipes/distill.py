@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_jax.console import say
 from lstm_jax.data import Corpus, split_validation
 from lstm_jax.predictor import Predictor, load
 from lstm_jax.recipes.linear import LinearModel, fit_linear, require_scikit_learn
@@ -144,7 +143,6 @@ def distill(
     inputs |= inputs_of_runs(ensemble=[RunFolder(path) for path in ensemble.paths])
     with open_run(config, inputs, request) as run:
         if run.result is not None:
-            say(run.console, f"{request.path} is finished; nothing to do")
             return run.result
         soft_labels = ensemble.soft_labels
         return train_classifier(run, corpus, source, soft_labels=soft_labels, subsets=subsets)

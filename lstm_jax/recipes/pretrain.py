@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_jax.console import doing, say
+from lstm_jax.console import doing
 from lstm_jax.data import (
     Dataset,
     checks,
@@ -31,13 +31,11 @@ from lstm_jax.train.batching import evaluation_batching, training_batching
 from lstm_jax.train.config import Config
 from lstm_jax.train.evaluation import PretrainingEvaluator
 from lstm_jax.train.inputs import checksum_of, inputs_of_runs
-from lstm_jax.train.loop import fit
+from lstm_jax.train.loop import check_fit, fit
 from lstm_jax.train.losses import NextWord, TwoView
 from lstm_jax.train.open_run import OpenRun, Request, open_run
-from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.result import Outcome, Result
 from lstm_jax.train.run_folder import RunFolder, finished_run
-from lstm_jax.train.step import check_state
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,6 @@ def pretrain(
         inputs["samples"] = str(task.samples)
     with open_run(config, inputs, request) as run:
         if run.result is not None:
-            say(run.console, f"{request.path} is finished; nothing to do")
             return run.result
         return _pretrain(run, texts, source, task)
 
@@ -137,14 +134,7 @@ def _pretrain(run: OpenRun, texts: Sequence[str], source: RunFolder | None, task
         evaluate = PretrainingEvaluator(loss, once)
     batches = training_batches(Dataset(chunks), training_batching(rows, devices), seed=config.seed)
     start = initial_parameters(run, source, (chunks, []), tokenizer)
-    steps = config.train.epochs * batches.batches_per_epoch
-    check_state(
-        loss,
-        make_optimizer(config.optimizer, steps),
-        keep_ema=config.train.ema_decay > 0,
-        keep_best=len(validation) > 0,
-        start=start,
-    )
+    steps = check_fit(config, loss, batches, evaluate=evaluate, start=start)
     warnings = [
         *checks.check_words(tokenizer, {"validation": validation}),
         *checks.check_schedule(config.optimizer.warmup_steps, steps),

@@ -39,6 +39,11 @@ _RULES = (
     _Rule("model.forget_bias", lambda c: c.model.cell != "lstm", "where model.cell is not lstm"),
     _Rule("train.buckets", lambda c: c.text.pad == "front", "where text.pad is front"),
     _Rule(
+        "train.patience",
+        lambda c: c.train.validation_fraction == 0,
+        "where train.validation_fraction is 0",
+    ),
+    _Rule(
         "train.validation_seed",
         lambda c: c.train.validation_fraction == 0,
         "where train.validation_fraction is 0",

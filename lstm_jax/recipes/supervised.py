@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_jax.console import doing, say
+from lstm_jax.console import doing
 from lstm_jax.data import (
     Corpus,
     Dataset,
@@ -18,6 +18,7 @@ from lstm_jax.data import (
 )
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.recipes.advice import after_training, before_training, print_warnings
+from lstm_jax.recipes.ensemble import Labelled, with_linear
 from lstm_jax.recipes.settings import check_start, check_training
 from lstm_jax.recipes.vocabulary import cooccurrence_embeddings, make_ngrams, make_tokenizer
 from lstm_jax.shapes import Params
@@ -27,14 +28,12 @@ from lstm_jax.train.checkpoints import load_encoder
 from lstm_jax.train.config import Config
 from lstm_jax.train.evaluation import ClassifierEvaluator
 from lstm_jax.train.inputs import inputs_of
-from lstm_jax.train.loop import fit
+from lstm_jax.train.loop import check_fit, fit
 from lstm_jax.train.losses import Adversarial, Classification, Loss
 from lstm_jax.train.metrics import compute_metrics
 from lstm_jax.train.open_run import OpenRun, Request, open_run
-from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.result import Outcome, Result
 from lstm_jax.train.run_folder import RunFolder, finished_run
-from lstm_jax.train.step import check_state
 
 Subsets = Mapping[str, NDArray[np.bool_]]
 
@@ -70,7 +69,6 @@ def supervised(
         check_start(config.text, source)
     with open_run(config, inputs_of(config, corpus, source), request) as run:
         if run.result is not None:
-            say(run.console, f"{request.path} is finished; nothing to do")
             return run.result
         return train_classifier(run, corpus, source, subsets=subsets)
 
@@ -106,7 +104,8 @@ def train_classifier(
         ngrams = make_ngrams(run, source, ids, tokenizer)
         unlabelled_ids = encode_once(tokenizer, [corpus.unlabelled[row] for row in rows])
     size, classes = tokenizer.vocabulary_size, len(corpus.class_names)
-    model = TextClassifier(config.model, size, classes, ngrams)
+    # The LSTM is trained by itself; a linear model comes beside it afterwards.
+    model = TextClassifier(replace(config.model, linear=False), size, classes, ngrams)
     data = Dataset(ids, examples.labels, class_weights(config, examples.labels))
     if len(rows):
         soft = None if soft_labels is None else soft_labels[rows, -model.outputs :]
@@ -117,14 +116,8 @@ def train_classifier(
     if config.train.adversarial > 0:
         loss = Adversarial(loss, config.train.adversarial)
     start = initial_parameters(run, source, (ids, corpus.unlabelled), tokenizer)
-    steps = config.train.epochs * batches.batches_per_epoch
-    check_state(
-        loss,
-        make_optimizer(config.optimizer, steps),
-        keep_ema=config.train.ema_decay > 0,
-        keep_best=validation is not None,
-        start=start,
-    )
+    evaluate = None if validation is None else evaluator(run, model, tokenizer, validation)
+    steps = check_fit(config, loss, batches, evaluate=evaluate, start=start)
     with doing(console, "checking the texts"):
         parts = {"train": examples, "validation": validation, "test": corpus.test}
         warnings = before_training(config, corpus, parts, tokenizer, ids, steps)
@@ -137,15 +130,25 @@ def train_classifier(
         examples={name: len(part) for name, part in parts.items() if part},
     )
     # Training, and the one look at the test examples.
-    evaluate = None if validation is None else evaluator(run, model, tokenizer, validation)
-    fitted = fit(run, loss, batches, evaluate=evaluate, start=start)
+    fitted, members = fit(run, loss, batches, evaluate=evaluate, start=start), {}
+    if config.model.linear:
+        with doing(console, "fitting the linear model"):
+            labelled = [
+                part and as_read(config, tokenizer, part) for part in (examples, validation)
+            ]
+            model, fitted, members = with_linear(model, fitted, *labelled, evaluate)
     if validation is not None:
         later = after_training(fitted.validation, validation.labels)
         print_warnings(console, later)
         warnings += later
     temperature = fitted.validation.get("temperature")
     outcome = Outcome(
-        corpus.name, fitted.steps, fitted.best_step, warnings, dict(fitted.validation)
+        corpus.name,
+        fitted.steps,
+        fitted.best_step,
+        warnings,
+        dict(fitted.validation),
+        members=members,
     )
     if corpus.test is not None:
         with doing(console, f"measuring {len(corpus.test):,} test examples"):
@@ -161,6 +164,12 @@ def evaluator(
     data = Dataset(encode_once(tokenizer, examples.texts), examples.labels)
     batches = evaluation_batches(data, evaluation_batching(run.config, run.shardings.devices))
     return ClassifierEvaluator(model, batches, examples.labels, run.shardings)
+
+
+def as_read(config: Config, tokenizer: WordTokenizer, examples: Examples) -> Labelled:
+    """Examples as ids, cut as the model reads them."""
+    ids = encode_once(tokenizer, examples.texts)
+    return Labelled([config.text.padding.cut(each) for each in ids], examples.labels)
 
 
 def initial_parameters(

@@ -70,6 +70,8 @@ class TrainConfig:
 
     epochs: Size = 4
     """Passes over the training examples."""
+    patience: Count = 0
+    """Epochs without a lower validation loss after which training ends early; 0 for never."""
     batch_size: Size = 64
     """Examples per step, over all devices together."""
     buckets: Size = 8

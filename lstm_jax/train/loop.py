@@ -13,6 +13,7 @@ from lstm_jax.memory import memory_explained
 from lstm_jax.shapes import Params
 from lstm_jax.stops import Unsaved, asked, reached
 from lstm_jax.train.checkpoints import Checkpoints
+from lstm_jax.train.config import Config, TrainConfig
 from lstm_jax.train.divergence import Divergence
 from lstm_jax.train.evaluation import Evaluator
 from lstm_jax.train.losses import Loss, zero_totals
@@ -20,7 +21,7 @@ from lstm_jax.train.open_run import OpenRun
 from lstm_jax.train.optimizer import make_optimizer, make_schedule
 from lstm_jax.train.progress import TrainingProgress
 from lstm_jax.train.report import Report, parameter_table
-from lstm_jax.train.step import TrainState, init_state, train_step
+from lstm_jax.train.step import TrainState, check_state, init_state, train_step
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,38 @@ class Fitted:
     validation: dict[str, float] = field(default_factory=dict)
 
 
+def check_fit(
+    config: Config,
+    loss: Loss,
+    batches: BatchIterator,
+    *,
+    evaluate: Evaluator | None = None,
+    start: Params | None = None,
+) -> int:
+    """Finds out, without computing anything, whether `fit` can begin.
+
+    Args:
+        config: the run's settings.
+        loss, batches, evaluate, start: as for `fit`.
+
+    Returns:
+        How many steps it will do.
+
+    Raises:
+        ValueError: if the parameters to start from do not fit the model, or whatever is wrong with
+            it; or if memory does not suffice for it.
+    """
+    steps = config.train.epochs * batches.batches_per_epoch
+    check_state(
+        loss,
+        make_optimizer(config.optimizer, steps),
+        keep_ema=config.train.ema_decay > 0,
+        keep_best=evaluate is not None,
+        start=start,
+    )
+    return steps
+
+
 @memory_explained("train.batch_size, text.max_length or model.hidden_size")
 def fit(
     run: OpenRun,
@@ -49,7 +82,7 @@ def fit(
     evaluate: Evaluator | None = None,
     start: Params | None = None,
 ) -> Fitted:
-    """Trains from the newest checkpoint, or the beginning, to the last step.
+    """Trains from the newest checkpoint, or the beginning, to the last step, or out of patience.
 
     At the end of an epoch the checkpoint is written before the validation, which a resumed run does
     again. So nothing is lost when the process is told to stop while it validates, and while it
@@ -124,7 +157,7 @@ def fit(
                     report.epoch(record)
                     screen.epoch(record)
                     epoch_began = clock.seconds()
-                if step == steps:
+                if step == steps or _out_of_patience(settings, best, step // per_epoch, per_epoch):
                     break
                 batch = jax.device_put(next(batches), run.shardings.by_row)
                 step += 1
@@ -154,8 +187,8 @@ def fit(
                     reached(f"after step {step} of {steps}")
                     unsaved.saved()
     if state.best is None or best is None:
-        return Fitted(state.evaluated, steps)
-    return Fitted(state.best, steps, best.step, best.metrics)
+        return Fitted(state.evaluated, step)
+    return Fitted(state.best, step, best.step, best.metrics)
 
 
 @dataclass(frozen=True)
@@ -164,6 +197,15 @@ class Best:
 
     step: int
     metrics: dict[str, float]
+
+
+def _out_of_patience(
+    settings: TrainConfig, best: Best | None, epochs: int, steps_per_epoch: int
+) -> bool:
+    """Whether as many epochs as are waited for have gone by without a lower validation loss."""
+    if settings.patience == 0 or best is None:
+        return False
+    return epochs - best.step // steps_per_epoch >= settings.patience
 
 
 def _end_epoch(

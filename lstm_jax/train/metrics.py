@@ -145,12 +145,16 @@ def fit_temperature(logits: NDArray, labels: NDArray[np.integer]) -> float:
     return float(np.exp(found.x))
 
 
-def ensemble_weights(parts: Sequence[NDArray], labels: NDArray[np.integer]) -> NDArray[np.float64]:
+def ensemble_weights(
+    parts: Sequence[NDArray], labels: NDArray[np.integer], *, prior: float = 0.0
+) -> NDArray[np.float64]:
     """The weights, 0 or more, with which the sum of several models' logits fits labels best.
 
     Args:
         parts: the logits [N, C] of each model, of examples that none was trained on.
         labels: [N].
+        prior: how much equal weights that sum to 1 are preferred: the nats that a weight costs
+            which is 1 away. 0 looks at the labels alone.
 
     Returns:
         A weight for each model; they need not sum to 1, since they set the temperature too.
@@ -162,7 +166,8 @@ def ensemble_weights(parts: Sequence[NDArray], labels: NDArray[np.integer]) -> N
 
     def loss(weights: NDArray) -> float:
         chances = log_softmax(np.tensordot(weights, logits, 1), axis=-1)
-        return -float(chances[rows, labels].mean())
+        preference = prior / len(labels) * ((weights - start) ** 2).sum()
+        return -float(chances[rows, labels].mean()) + preference
 
     start = np.full(len(parts), 1 / len(parts))
     return minimize(loss, start, method="L-BFGS-B", bounds=[(0, None)] * len(parts)).x

@@ -16,6 +16,7 @@ from pathlib import Path
 import jax
 from rich.console import Console
 
+from lstm_jax.console import say
 from lstm_jax.files import (
     PARTIAL,
     remove_abandoned,
@@ -192,7 +193,8 @@ def open_run(config: Config, inputs: Mapping[str, str], request: Request) -> Ite
             `OpenRun.claim`.
 
     Yields:
-        The run. While the block lasts, no other process can open it.
+        The run. While the block lasts, no other process can open it. Of a finished run with nothing
+        left to do, that is said.
 
     Raises:
         ValueError: if the model cannot run on this machine; if another process trains in the
@@ -243,6 +245,7 @@ def _existing(
     if not finished:
         return OpenRun(folder, settled, inputs, request, data, None)
     if not more:
+        say(request.console, f"{folder.path} is finished; nothing to do")
         return OpenRun(folder, saved, inputs, request, data, folder.load_result())
     if not (folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())):
         raise ValueError(f"{folder.checkpoints}: missing, so there is nothing to go on from")

@@ -21,6 +21,8 @@ class Outcome:
         validation: metrics by name, of the weights that were kept; "loss" among them.
         test: metrics by name, of the one look at the test examples.
         subsets: metrics of parts of the test examples, by name.
+        members: where an LSTM and a linear model are added, what validation measured of each, and
+            the weight of its logits, by the names "lstm" and "linear".
         confusion: test examples of class row that were predicted as class column.
         objective: what was learnt: "classification", "two_view" or "next_word".
     """
@@ -32,6 +34,7 @@ class Outcome:
     validation: Numbers = field(default_factory=dict)
     test: Numbers = field(default_factory=dict)
     subsets: dict[str, Numbers] = field(default_factory=dict)
+    members: dict[str, Numbers] = field(default_factory=dict)
     confusion: list[list[int]] = field(default_factory=list)
     objective: str = "classification"
 
@@ -80,7 +83,7 @@ class Result:
     def from_json(cls, content: dict[str, Any]) -> Self:
         """The result of which `to_json` gave the content."""
         names = [each.name for each in dataclasses.fields(Outcome)]
-        outcome = Outcome(**{name: content[name] for name in names})
+        outcome = Outcome(**{name: content[name] for name in names if name in content})
         others = [each.name for each in dataclasses.fields(cls) if each.name != "outcome"]
         return cls(outcome=outcome, **{name: content[name] for name in others})
 

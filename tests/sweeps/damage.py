@@ -230,8 +230,8 @@ def main() -> None:
                         bad += 1
                         print(f"{kind}: {file} {damage}: {found}: {said[-1500:]}", flush=True)
             print(f"{kind}: {len(files)} files tried", flush=True)
-            for damage, of_each in counts.items():
-                table.add_row(kind, damage, *(str(of_each[outcome]) for outcome in OUTCOMES))
+            for damage, by_outcome in counts.items():
+                table.add_row(kind, damage, *(str(by_outcome[outcome]) for outcome in OUTCOMES))
     Console(width=110).print(table)
     sys.exit(bad > 0)
 
