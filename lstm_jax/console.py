@@ -139,14 +139,18 @@ class Sheet:
                 yield ""
             named = f"{self.headers[0]}: {first}" if self.headers[0] else first
             yield Text(printable(named), overflow="fold", style="bold")
-            block = Table.grid(padding=(0, 2), pad_edge=True)
-            block.add_column(no_wrap=True)
-            block.add_column(overflow="fold")
-            for header, cell in zip(self.headers[1:], others, strict=True):
-                if cell:
-                    name = printable(" ".join(header.split("\n")))
-                    block.add_row(Text(name), Text(printable(cell)))
-            yield block
+            names = (" ".join(header.split("\n")) for header in self.headers[1:])
+            yield fields((name, cell) for name, cell in zip(names, others, strict=True) if cell)
+
+
+def fields(pairs: Iterable[tuple[str, str]]) -> RenderableType:
+    """Names and what belongs to them, a line each; a longer one goes on below where it began."""
+    block = Table.grid(padding=(0, 2), pad_edge=True)
+    block.add_column(no_wrap=True)
+    block.add_column(overflow="fold")
+    for name, value in pairs:
+        block.add_row(Text(printable(name)), Text(printable(value)))
+    return block
 
 
 def _numbers(cells: Sequence[str]) -> bool:

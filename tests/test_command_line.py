@@ -51,9 +51,9 @@ def said(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", "no command; the commands are train, evaluate, predict, pretrain, export"),
+        ("", "no command; the commands are check, train, evaluate, predict, pretrain, export"),
         ("trian x.csv run", "no command 'trian'; did you mean train?"),
-        ("--resume train", "no command '--resume'; the commands are train"),
+        ("--resume train", "no command '--resume'; the commands are check, train"),
         ("train", "no DATA and no RUN for train; --help says what is needed"),
         ("train x.csv", "no RUN for train; --help says what is needed"),
         ("train x.csv run more", "unexpected argument 'more' of train"),
@@ -200,6 +200,7 @@ def test_the_limits_above_are_those_of_all_options_with_a_number(capsys, monkeyp
         return numeric_options(capsys, monkeypatch, main, line)
 
     assert of(cli.main, "train --help") == set(LIMITS)
+    assert of(cli.main, "check --help") == set(LIMITS)
     assert of(cli.main, "pretrain --help") == {*LIMITS, "--samples"}
     assert of(cli.main, "predict --help") == {"--batch-size"}
     assert of(cli.main, "evaluate --help") == of(cli.main, "export --help") == set()
@@ -275,7 +276,10 @@ def test_every_option_of_the_help_is_known_by_its_name(monkeypatch, capsys):
 def test_settings_refuse_in_a_sentence():
     for make, message in (
         (lambda: TrainConfig(batch_size=0), "batch_size must be at least 1, got 0"),
-        (lambda: TextConfig("spaces"), "tokenizer must be 'keras' or 'punctuation', got 'spaces'"),  # pyright: ignore
+        (
+            lambda: TextConfig("spaces"),  # pyright: ignore
+            "tokenizer must be 'keras', 'punctuation', 'characters' or 'bpe', got 'spaces'",
+        ),
         (lambda: TextConfig(ngrams=(5, 0)), "ngrams[1] must be at least 1, got 0"),
         (lambda: TrainConfig(epoch=3), "epoch is no field of this"),  # pyright: ignore
         (lambda: TrainConfig(ema_decay=1.0), "ema_decay must be below 1, got 1.0"),

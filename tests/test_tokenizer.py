@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from lstm_jax.data.imdb import PREPARED, read_prepared
 from lstm_jax.text import PADDING, START, UNKNOWN, WordTokenizer
+from lstm_jax.text.tokenizer import PRESETS
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 KERAS_FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
@@ -83,7 +84,7 @@ FRAGMENTS = [
 ]
 
 
-@pytest.mark.parametrize("preset", ["keras", "punctuation"])
+@pytest.mark.parametrize("preset", ["keras", "punctuation", "characters"])
 @settings(deadline=None, max_examples=500)
 @given(
     st.lists(
@@ -100,9 +101,11 @@ def test_texts_in_ascii_have_the_ids_of_the_library(preset, text):
 
 @pytest.mark.real_data
 @pytest.mark.skipif(not (SHARED / "tfds").is_dir(), reason="no prepared IMDB reviews here")
-@pytest.mark.parametrize("preset", ["keras", "punctuation"])
+@pytest.mark.parametrize("preset", ["keras", "punctuation", "characters"])
 def test_real_reviews_have_the_ids_of_the_library(preset):
-    texts = read_prepared(SHARED / "tfds" / PREPARED).train.texts[:4000]
+    # The library is slow with characters.
+    count = 500 if preset == "characters" else 4000
+    texts = read_prepared(SHARED / "tfds" / PREPARED).train.texts[:count]
     tokenizer = WordTokenizer.train(texts, preset=preset, vocabulary_size=50_000)
     library = Tokenizer.from_str(tokenizer.to_json())
     found = as_lists(tokenizer.encode_batch(texts))
@@ -146,13 +149,14 @@ def test_punctuation_preset_cuts_as_documented(text, words):
     assert punctuation_words(text) == words.split(" ")
 
 
-@pytest.mark.parametrize("preset", ["keras", "punctuation"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_text_cannot_reach_the_special_ids(preset):
     texts = ["<pad> <start> <unk> pad start unk"]
     tokenizer = WordTokenizer.train(texts, preset=preset, vocabulary_size=100)
     ids = tokenizer.encode_batch(texts)[0]
     assert ids[0] == START
-    assert ids[1:].min() > UNKNOWN
+    assert (ids == START).sum() == (2 if preset == "characters" else 1)
+    assert ids[ids != START].min() > UNKNOWN
 
 
 @pytest.mark.parametrize("preset", ["keras", "punctuation"])
@@ -182,7 +186,7 @@ def test_encoding_in_chunks_is_encoding_one_by_one():
         assert together[number] == as_lists(tokenizer.encode_batch([texts[number]]))[0]
 
 
-@pytest.mark.parametrize("preset", ["keras", "punctuation"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_a_reload_gives_the_same_ids_here_and_in_the_library(preset, tmp_path):
     tokenizer = WordTokenizer.train(TEXTS, preset=preset, vocabulary_size=50)
     tokenizer.save(tmp_path / "tokenizer.json")
@@ -197,7 +201,7 @@ def test_a_reload_gives_the_same_ids_here_and_in_the_library(preset, tmp_path):
 
 
 def test_training_says_what_is_wrong_with_its_arguments():
-    with pytest.raises(ValueError, match=r"preset must be one of keras, punctuation, got 'spaces'"):
+    with pytest.raises(ValueError, match=r"preset must be one of keras, .* bpe, got 'spaces'"):
         WordTokenizer.train(["a"], preset="spaces", vocabulary_size=10)
     with pytest.raises(ValueError, match=r"vocabulary_size must be at least 4, .* got 3"):
         WordTokenizer.train(["a"], preset="keras", vocabulary_size=3)
@@ -208,6 +212,9 @@ def test_training_says_what_is_wrong_with_its_arguments():
     for texts in ([], ["", " ... "]):
         with pytest.raises(ValueError, match="texts must have at least one word"):
             WordTokenizer.train(texts, preset="keras", vocabulary_size=10)
+    for preset in ("characters", "bpe"):
+        with pytest.raises(ValueError, match="texts must have at least one word"):
+            WordTokenizer.train(["", " \n"], preset=preset, vocabulary_size=10)
 
 
 def test_encoding_says_what_is_wrong_with_its_arguments():
@@ -279,15 +286,14 @@ PARTS = [
     *("İ", "ǅ", "ß", "映", "🎬", "\u1100\u1161", "ﷺ", "-", "_", "\x00", "\u200b", "²", "½"),
 ]
 TRAINED = {
-    preset: WordTokenizer.train(TEXTS, preset=preset, vocabulary_size=50)
-    for preset in ("keras", "punctuation")
+    preset: WordTokenizer.train(TEXTS, preset=preset, vocabulary_size=50) for preset in PRESETS
 }
 PER_BYTE = 20e-6  # seconds of one processor; quadratic time takes 100e-6 and more at this length
 
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.sampled_from(["keras", "punctuation"]),
+    st.sampled_from(PRESETS),
     st.lists(st.sampled_from(PARTS), max_size=3),
     st.lists(st.sampled_from(PARTS), min_size=1, max_size=4),
     st.lists(st.sampled_from(PARTS), max_size=3),
@@ -299,6 +305,11 @@ PER_BYTE = 20e-6  # seconds of one processor; quadratic time takes 100e-6 and mo
 @example("punctuation", [], ["1", "."], ["a"])
 @example("punctuation", ["é"], ["a"], ["n't"])
 @example("keras", ["é"], ["<"], [])
+@example("characters", ["é"], [" "], ["a"])
+@example("characters", [], ["\u0301"], [])
+@example("bpe", [], ["映"], [])
+@example("bpe", ["é"], ["a", "\u0301"], [])
+@example("bpe", [], ["ﷺ"], [])
 def test_a_text_is_cut_in_time_proportional_to_its_length(preset, before, repeated, after):
     tokenizer = TRAINED[preset]
     unit = "".join(repeated)

@@ -8,7 +8,7 @@ from typing import Any
 from lstm_jax.cli.parsing import call
 from lstm_jax.cli.program import run_command
 
-COMMANDS = ("train", "evaluate", "predict", "pretrain", "export")
+COMMANDS = ("check", "train", "evaluate", "predict", "pretrain", "export")
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from lstm_jax.data.batches import (
 from lstm_jax.data.buckets import Padding, bucket_edges
 from lstm_jax.data.corpus import UNLABELLED, Corpus, Examples
 from lstm_jax.data.dataset import Dataset
+from lstm_jax.data.description import Description, describe
 from lstm_jax.data.imdb import DataUnavailableError
 from lstm_jax.data.sources import check_columns, imdb_or_builtin, load_corpus, load_labelled
 from lstm_jax.data.split import split_validation
@@ -26,10 +27,12 @@ __all__ = [
     "Corpus",
     "DataUnavailableError",
     "Dataset",
+    "Description",
     "Examples",
     "Padding",
     "bucket_edges",
     "check_columns",
+    "describe",
     "evaluation_batches",
     "generate_reviews",
     "imdb_or_builtin",

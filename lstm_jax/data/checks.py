@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_jax.data.corpus import Corpus, Examples
+from lstm_jax.data.description import Description
 from lstm_jax.data.duplicates import normalised
-from lstm_jax.text.tokenizer import UNKNOWN, WordTokenizer
+from lstm_jax.text.tokenizer import START, UNKNOWN, WordTokenizer
 
 # With fewer examples than this a share is known to no better than ten points either way.
 FEW = 100
@@ -25,6 +26,9 @@ _REPEATED_IN_TEST = _CONTRADICTING = 0.001
 _REPEATED_IN_VALIDATION = 0.02
 _CUT_TEXTS, _CUT_WORDS = 0.25, 0.2
 _UNKNOWN = 0.5
+_REPEATED_IN_TRAINING = 0.02
+_NEAR_IN_TEST = 0.005
+_LARGEST_CLASS = 0.9
 # Unknown words are counted in about so many texts of a part.
 _SAMPLE = 1000
 
@@ -97,7 +101,7 @@ def check_repeats(corpus: Corpus, train: Examples, validation: Examples | None) 
         if part:
             for key, label in zip(keys[name], part.labels.tolist(), strict=True):
                 labels.setdefault(key, set()).add(label)
-    both = [key for key, given in labels.items() if len(given) > 1]
+    both = [key for key, given in labels.items() if key and len(given) > 1]
     if both and len(both) >= _CONTRADICTING * len(labels):
         shown = both[0] if len(both[0]) <= 40 else f"{both[0][:37]}..."
         given = " and ".join(repr(corpus.class_names[label]) for label in sorted(labels[both[0]]))
@@ -106,6 +110,44 @@ def check_repeats(corpus: Corpus, train: Examples, validation: Examples | None) 
             f"{_count(len(both), 'text')} of the data {have} more than one label, such as"
             f" {shown!r} with {given}: correct the labels"
         )
+    return warnings
+
+
+def check_description(description: Description) -> list[str]:
+    """Says what of a corpus's description is likely a mistake, or asks for another setting.
+
+    Args:
+        description: of all examples.
+    """
+    found, warnings = description, []
+    total, repeats = sum(found.training), found.repeats
+    for part, empty in (("training", found.empty), ("test", found.empty_test)):
+        if empty:
+            warnings.append(
+                f"{_count(empty, f'{part} text')} {'is' if empty == 1 else 'are'} empty: remove the"
+                " rows, or look whether the text is in another column"
+            )
+    if repeats.training and repeats.training >= _REPEATED_IN_TRAINING * total:
+        warnings.append(
+            f"{repeats.training:,} of {total:,} training texts ({repeats.training / total:.1%})"
+            " repeat another one: remove them, unless they are to count more often"
+        )
+    if repeats.near and repeats.near >= _NEAR_IN_TEST * repeats.compared:
+        warnings.append(
+            f"{repeats.near:,} of {repeats.compared:,} test texts"
+            f" ({repeats.near / repeats.compared:.1%}) are nearly the same as training texts, which"
+            " raises the test accuracy: remove them from either"
+        )
+    largest = max(range(len(found.training)), key=lambda label: found.training[label])
+    if len(found.training) > 1 and found.training[largest] >= _LARGEST_CLASS * total:
+        warnings.append(
+            f"{found.training[largest] / total:.0%} of the training examples are"
+            f" {found.class_names[largest]!r}, so that always to say so is as often right: look at"
+            " macro F1, and try --train.class-weights balanced"
+        )
+    suits = found.choice.tokenizer
+    if suits != "punctuation" and found.tokenizer not in (suits, "characters"):
+        warnings.append(f"{found.choice.reason}: set --text.tokenizer {suits}")
     return warnings
 
 
@@ -119,14 +161,15 @@ def check_words(tokenizer: WordTokenizer, parts: Mapping[str, Sequence[str]]) ->
     warnings = []
     for name, texts in parts.items():
         sample = list(texts[:: -(-len(texts) // _SAMPLE)]) if texts else []
-        words = [ids[1:] for ids in tokenizer.encode_batch(sample)]  # without the start
+        words = [ids[ids != START] for ids in tokenizer.encode_batch(sample)]
         if (count := sum(map(len, words))) == 0:
             continue
         share = sum(int((ids == UNKNOWN).sum()) for ids in words) / count
         if share >= _UNKNOWN:
             warnings.append(
                 f"{share:.0%} of the words of the {name} texts are not in the vocabulary: add"
-                " training texts or raise --text.vocabulary-size; words need spaces between them"
+                " training texts, raise --text.vocabulary-size, or, if words have no spaces between"
+                " them, set --text.tokenizer bpe"
             )
     return warnings
 

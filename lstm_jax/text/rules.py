@@ -1,8 +1,11 @@
-"""How a text is cut into words: for the Rust library `tokenizers`, and for ASCII in Python.
+"""How a text is cut into tokens: for the Rust library `tokenizers`, and for ASCII in Python.
 
 The library knows all of Unicode. It keeps where each letter of a word stood in the text, which
 nothing here asks for; a text in ASCII, as most English ones are, is cut by Python into the same
 words in a quarter of the processor's time or less. The tests hold one to the other.
+
+The expressions are such that JavaScript, which has them from the tokenizer's file too, matches the
+same: no names of scripts, no graphemes.
 """
 
 import re
@@ -12,9 +15,13 @@ from dataclasses import dataclass
 
 from tokenizers import Regex, normalizers, pre_tokenizers
 
+from lstm_jax.text.scripts import UNSPACED
+
 # A run of `<br />`. No two neighbouring parts of it match the same character: with `\s*/?\s*` in it
 # a search took quadratic time on "<" and many spaces.
 BREAKS = r"(?:<\s*(?:/\s*)?br\s*(?:/\s*)?>\s*)+"
+# Characters of a word that is cut into pieces.
+LONGEST = 32
 # Expressions in files saved before, and what matches the same in linear time.
 REPLACED = {r"(?:<\s*/?\s*br\s*/?\s*>\s*)+": BREAKS}
 
@@ -25,8 +32,15 @@ class Rules:
 
     normalizer: normalizers.Normalizer
     pre_tokenizer: pre_tokenizers.PreTokenizer
-    cut_ascii: Callable[[str], list[str]]
-    """What the two before it give for a text in ASCII; empty strings stand for no word."""
+    cut_ascii: Callable[[str], list[str]] | None = None
+    """What the two before it give for a text in ASCII, where Python is quicker; empty strings stand
+    for no word."""
+    cut_other: Callable[[str], list[str]] | None = None
+    """The same for any other text."""
+    ends: bool = False
+    """Whether the start token stands at the end of a text too."""
+    pieces: bool = False
+    """Whether words are cut further, into the pieces of a byte-pair encoding."""
 
 
 def keras() -> Rules:
@@ -86,4 +100,60 @@ def _token(*, letter: str, mark: str, number: str, sign: str) -> str:
     )
 
 
-RULES = {"keras": keras(), "punctuation": punctuation()}
+def characters() -> Rules:
+    """Lower case; every character is a token, and a run of white space is one space.
+
+    A character is a code point, in Unicode's composed form (NFC). The start token ends the text
+    too, so that n-grams know the last letters of a name or a code.
+    """
+    normalizer = normalizers.Sequence(
+        [
+            normalizers.NFC(),
+            normalizers.Lowercase(),
+            normalizers.Replace(Regex(r"\s+"), " "),
+            normalizers.Strip(),
+        ]
+    )
+    space_in_ascii = re.compile(r"\s+", re.ASCII)
+    return Rules(
+        normalizer,
+        pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated"),
+        cut_ascii=lambda text: list(space_in_ascii.sub(" ", text.lower()).strip(" ")),
+        cut_other=lambda text: list(normalizer.normalize_str(text)),
+        ends=True,
+    )
+
+
+def byte_pairs() -> Rules:
+    """Lower case; pieces of words, for texts that have no spaces between words.
+
+    Full-width and half-width forms are one (NFKC). A word is a run of letters of scripts without
+    spaces (Chinese, Japanese, Thai, ...), a run of other letters, or a run of digits; longer ones
+    are cut, because the time of training grows with the square of a word's length. A punctuation
+    mark or a symbol is a token.
+
+    Source: Sennrich, Haddow & Birch (2016), "Neural Machine Translation of Rare Words with Subword
+    Units", section 3.2.
+    """
+    unspaced = "".join(f"{chr(first)}-{chr(last)}" for first, last, _ in UNSPACED)
+    token = "|".join(
+        [
+            rf"(?:(?=[{unspaced}])[\p{{L}}\p{{M}}]){{1,{LONGEST}}}",
+            rf"(?:(?![{unspaced}])[\p{{L}}\p{{M}}]){{1,{LONGEST}}}",
+            rf"\p{{N}}{{1,{LONGEST}}}",
+            r"[\p{P}\p{S}]",
+        ]
+    )
+    return Rules(
+        normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()]),
+        pre_tokenizers.Split(Regex(token), "removed", invert=True),
+        pieces=True,
+    )
+
+
+RULES = {
+    "keras": keras(),
+    "punctuation": punctuation(),
+    "characters": characters(),
+    "bpe": byte_pairs(),
+}

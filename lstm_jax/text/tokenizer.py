@@ -1,8 +1,9 @@
-"""Words and their numbers: text in, int32 ids out, as the Rust library `tokenizers` has them.
+"""Tokens and their ids: text in, int32 ids out, as the Rust library `tokenizers` has them.
 
-Ids are 0 for padding, 1 for the start of a text, 2 for a word that is not in the vocabulary, and
-from 3 on the words of the training texts, the most frequent first (equally frequent ones in
-alphabetical order). Every encoded text begins with the start id, so no text is ever of length 0.
+Tokens are words, characters or pieces of words. Ids are 0 for padding, 1 for the start of a text, 2
+for a token that is not in the vocabulary, and from 3 on the tokens of the training texts, the most
+frequent first (equally frequent ones in alphabetical order). Every encoded text begins with the
+start id, so no text is ever of length 0.
 
 The whole tokenizer is one JSON file in the library's own format: whatever can open a
 `tokenizer.json` (Python, Rust, JavaScript) gets the same ids without this package.
@@ -14,16 +15,17 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, models, processors, trainers
+from tokenizers import Tokenizer, models, processors
 
 from lstm_jax.files import write_text
 from lstm_jax.text.rules import REPLACED, RULES
+from lstm_jax.text.vocabulary import SPECIAL_WORDS, empty_model, train_model
 
-PADDING, START, UNKNOWN = 0, 1, 2
-SPECIAL_WORDS = ("<pad>", "<start>", "<unk>")
+PADDING, START, UNKNOWN = range(len(SPECIAL_WORDS))
 
 # The library's result objects hold strings and offsets beside the ids, about 100 bytes a token.
 _CHUNK = 2048
@@ -33,20 +35,23 @@ PRESETS = tuple(RULES)
 
 
 class WordTokenizer:
-    """A word-level tokenizer: made by `train` or `load`, and never changed afterwards.
+    """A tokenizer for words, characters or pieces: made by `train` or `load`, and never changed.
 
     Presets:
         - `"keras"`: what `keras.preprocessing.text.Tokenizer` does with its default filters,
             numbered like `keras.datasets.imdb` with `num_words=vocabulary_size`. One difference: a
             capital sigma becomes "σ" at the end of a word too, where `str.lower` writes "ς".
         - `"punctuation"`: punctuation marks kept as tokens, contractions split, ratings whole.
+        - `"characters"`: every character is a token; the start id ends each text too. For names,
+            codes and misspelt texts.
+        - `"bpe"`: pieces of words, found by byte-pair encoding. For texts without spaces.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         """Wraps a tokenizer of the library, as `train` makes them.
 
         Args:
-            tokenizer: a word-level tokenizer with one of the presets' rules.
+            tokenizer: one with the rules of one of the presets.
 
         Raises:
             ValueError: if it is any other tokenizer.
@@ -66,15 +71,15 @@ class WordTokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str], *, preset: str, vocabulary_size: int) -> WordTokenizer:
-        """Builds the vocabulary from the most frequent words of some texts.
+        """Builds the vocabulary from the most frequent words, characters or pieces of some texts.
 
         Args:
             texts: the training texts, read once; never the texts to be tested on.
-            preset: how a text is cut into words, "keras" or "punctuation".
+            preset: how a text is cut into tokens: "keras", "punctuation", "characters" or "bpe".
             vocabulary_size: the largest number of ids, the three special ones included; >= 4.
 
         Returns:
-            The tokenizer. It has fewer ids where the texts have fewer words.
+            The tokenizer. It has fewer ids where the texts have fewer tokens.
 
         Raises:
             ValueError: if an argument is not as described, or the texts have no words at all.
@@ -86,20 +91,10 @@ class WordTokenizer:
                 f"vocabulary_size must be at least {len(SPECIAL_WORDS) + 1}, the special ids and a"
                 f" word, got {vocabulary_size}"
             )
-        trained = _with_rules(preset, {SPECIAL_WORDS[UNKNOWN]: 0})
-        trainer = trainers.WordLevelTrainer(
-            vocab_size=vocabulary_size,
-            min_frequency=0,
-            special_tokens=list(SPECIAL_WORDS),
-            show_progress=False,
-        )
-        trained.train_from_iterator(_chunks(texts), trainer)
-        vocabulary = trained.get_vocab()
-        if len(vocabulary) == len(SPECIAL_WORDS):
+        model = train_model(RULES[preset], _chunks(texts), vocabulary_size)
+        if model is None:
             raise ValueError("texts must have at least one word, got none")
-        # Built anew because the trainer registers the special words with the tokenizer, which
-        # would then turn a literal "<pad>" in a text into id 0.
-        return cls(_with_rules(preset, vocabulary))
+        return cls(_with_rules(preset, model))
 
     @classmethod
     def load(cls, path: str | Path) -> WordTokenizer:
@@ -138,7 +133,7 @@ class WordTokenizer:
 
     @property
     def preset(self) -> str:
-        """The rules by which a text is cut into words: "keras" or "punctuation"."""
+        """The rules by which a text is cut into tokens, one of the presets."""
         return self._preset
 
     @property
@@ -153,23 +148,29 @@ class WordTokenizer:
             texts: any number of texts.
 
         Returns:
-            For each text its int32 ids `[length]`, `length >= 1`: the start id, then the words.
+            For each text its int32 ids `[length]`, `length >= 1`: the start id, then the tokens; of
+            characters the start id again.
 
         Raises:
             ValueError: if one of them is not a string, or has a lone surrogate in it.
         """
-        cut, id_of = RULES[self._preset].cut_ascii, self._ids.get
-        ids: list[NDArray[np.int32]] = []
-        for chunk in _chunks(texts):
-            others = self._tokenizer.encode_batch_fast([t for t in chunk if not t.isascii()])
-            of_others = (encoding.ids for encoding in others)
-            ids.extend(
-                np.array([START, *[id_of(word, UNKNOWN) for word in cut(text) if word]], np.int32)
-                if text.isascii()
-                else np.array(next(of_others), np.int32)
-                for text in chunk
+        return [ids for chunk in _chunks(texts) for ids in self._encoded(chunk)]
+
+    def _encoded(self, texts: list[str]) -> list[NDArray[np.int32]]:
+        """Asks the library where Python is not quicker; both give the same ids."""
+        rules, id_of = RULES[self._preset], self._ids.get
+        cuts = [rules.cut_ascii if text.isascii() else rules.cut_other for text in texts]
+        others = [text for text, cut in zip(texts, cuts, strict=True) if cut is None]
+        of_others = (encoding.ids for encoding in self._tokenizer.encode_batch_fast(others))
+        end = [START] if rules.ends else []
+        return [
+            np.array(next(of_others), np.int32)
+            if cut is None
+            else np.array(
+                [START, *[id_of(token, UNKNOWN) for token in cut(text) if token], *end], np.int32
             )
-        return ids
+            for text, cut in zip(texts, cuts, strict=True)
+        ]
 
     def words(self, ids: Iterable[int]) -> list[str]:
         """Turns ids back into words; the special ids are `<pad>`, `<start>` and `<unk>`.
@@ -190,15 +191,15 @@ class WordTokenizer:
         return [self._words[index] for index in listed]
 
 
-def _with_rules(preset: str, vocabulary: dict[str, int]) -> Tokenizer:
+def _with_rules(preset: str, model: models.Model) -> Tokenizer:
     """A tokenizer with a preset's rules that puts the start id in front."""
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL_WORDS[UNKNOWN]))
-    rules = RULES[preset]
+    tokenizer, rules = Tokenizer(model), RULES[preset]
     tokenizer.normalizer = rules.normalizer  # pyright: ignore[reportAttributeAccessIssue]
     tokenizer.pre_tokenizer = rules.pre_tokenizer  # pyright: ignore[reportAttributeAccessIssue]
     start = SPECIAL_WORDS[START]
     tokenizer.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
-        single=f"{start} $A", special_tokens=[(start, START)]
+        single=f"{start} $A {start}" if rules.ends else f"{start} $A",
+        special_tokens=[(start, START)],
     )
     return tokenizer
 
@@ -213,12 +214,15 @@ def _in_linear_time(saved: str) -> str:
 def _recognise_preset(tokenizer: Tokenizer) -> str:
     """The preset that has exactly this tokenizer's rules: the file needs no field of ours."""
 
-    def rules(described: Tokenizer) -> dict[str, object]:
+    def rules(described: Tokenizer) -> dict[str, Any]:
         parts = json.loads(described.to_str())
-        return {key: parts[key] for key in parts if key not in ("model", "version")}
+        model = {
+            key: parts["model"][key] for key in parts["model"] if key not in ("vocab", "merges")
+        }
+        return {key: parts[key] for key in parts if key != "version"} | {"model": model}
 
     for preset in PRESETS:
-        if rules(_with_rules(preset, {SPECIAL_WORDS[UNKNOWN]: 0})) == rules(tokenizer):
+        if rules(_with_rules(preset, empty_model(RULES[preset]))) == rules(tokenizer):
             return preset
     raise ValueError(f"tokenizer must have the rules of one of the presets: {', '.join(PRESETS)}")
 

@@ -22,8 +22,9 @@ _MAKERS = {None: "version 0.1 or older", 1: "version 0.1"}
 class TextConfig:
     """How a text becomes a row of token ids."""
 
-    tokenizer: Literal["keras", "punctuation"] = "punctuation"
-    """keras drops punctuation as Keras does; punctuation keeps it as tokens."""
+    tokenizer: Literal["keras", "punctuation", "characters", "bpe"] = "punctuation"
+    """keras drops punctuation as Keras does; punctuation keeps it as tokens; characters: every
+    character is a token; bpe: pieces of words, for texts without spaces between words."""
     vocabulary_size: Annotated[Size, Field(ge=4)] = 20_000
     """Token ids at most, the three special ones (padding, start, unknown) included."""
     ngrams: tuple[Size, ...] = ()

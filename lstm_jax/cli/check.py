@@ -1,0 +1,172 @@
+"""`python -m lstm_jax check`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from tyro.conf import Positional, arg
+
+from lstm_jax.cli.reading import read_corpus
+from lstm_jax.console import Sheet, doing, duration, fields, say
+from lstm_jax.data import Corpus, check_columns, checks, split_validation
+from lstm_jax.data.description import Description, describe, share
+from lstm_jax.text import WordTokenizer
+from lstm_jax.train.config import Config
+from lstm_jax.train.estimate import Estimate, Sizes, estimate
+
+MOST = 10  # classes that are shown
+
+
+def check(
+    data: Annotated[Positional[str], arg(metavar="DATA")],
+    /,
+    config: Annotated[Config, arg(name="")] = Config(name="own"),  # noqa: B008 - frozen
+    test: Path | None = None,
+    text_column: str = "text",
+    label_column: str = "label",
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Look at data before training: classes, repeated texts, lengths, scripts, and what is wrong.
+
+    Nothing is trained and nothing is written. Give the settings that `train` is to have.
+
+    Args:
+        data: what `train` takes: a CSV, TSV or JSONL file; or imdb, builtin, or an archive.
+        config: the settings that `train` is to have.
+        test: a file with test examples.
+        text_column: where the text is.
+        label_column: where the label is.
+        as_json: print a JSON object with everything.
+    """
+    console = Console()
+    progress = Console(stderr=True)  # what is printed is the page, or the object
+    check_columns([data], text_column=text_column, label_column=label_column)
+    corpus = read_corpus(
+        progress, data, text_column=text_column, label_column=label_column, test_path=test
+    )
+    with doing(progress, "looking at the texts"):
+        text = config.text
+        tokenizer = WordTokenizer.train(
+            corpus.train.texts, preset=text.tokenizer, vocabulary_size=text.vocabulary_size
+        )
+        description = describe(corpus, tokenizer, text.padding)
+        warnings = problems(config, corpus, tokenizer, description)
+    tested = [] if corpus.test is None else corpus.test.texts
+    about = estimate(
+        config,
+        Sizes(
+            len(corpus.train),
+            len(tested),
+            description.lengths.sample,
+            tokenizer.vocabulary_size,
+            sum(map(len, [*corpus.train.texts, *tested])),
+        ),
+    )
+    if as_json:
+        costs = {"seconds": round(about.seconds), "bytes": round(about.bytes)}
+        found = {**description.as_dict(), "estimate": costs, "warnings": warnings}
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    console.print(classes_table(description))
+    console.print(fields(findings(description, about)))
+    for warning in warnings:
+        say(console, f"warning: {warning}", "yellow")
+    if not warnings:
+        say(console, "No problem was found.")
+
+
+def problems(
+    config: Config, corpus: Corpus, tokenizer: WordTokenizer, description: Description
+) -> list[str]:
+    """The warnings that `train` would give before it trains, and those of the description.
+
+    Args:
+        config: the settings.
+        corpus: all examples.
+        tokenizer: made from the training texts.
+        description: of the corpus.
+
+    Returns:
+        A line each.
+    """
+    train, validation, warnings = corpus.train, None, list(corpus.warnings)
+    fraction = config.train.validation_fraction
+    if fraction > 0:
+        try:
+            kept, held_out = split_validation(train.labels, *config.validation_part)
+        except ValueError as error:  # `train` refuses such data
+            warnings.append(str(error))
+        else:
+            train, validation = train.take(kept), train.take(held_out)
+    unseen = {} if corpus.test is None else {"test": corpus.test.texts}
+    ids = tokenizer.encode_batch(corpus.train.texts)
+    return [
+        *warnings,
+        *checks.check_split(corpus, train, validation, fraction),
+        *checks.check_description(description),
+        *checks.check_repeats(corpus, train, validation),
+        *checks.check_words(tokenizer, unseen),
+        *checks.check_lengths(ids, config.text.max_length, config.text.truncate),
+    ]
+
+
+def classes_table(description: Description) -> Sheet:
+    """The examples of each class; of many, the most frequent and the rarest ones."""
+    training, test = description.training, description.test
+    total = max(1, sum(training))
+    ranked = sorted(range(len(training)), key=lambda label: -training[label])
+    shown = ranked
+    if len(ranked) > MOST:
+        shown = [*ranked[: MOST // 2], *ranked[-MOST // 2 :]]
+    rows = []
+    for label in shown:
+        row = [
+            description.class_names[label],
+            f"{training[label]:,}",
+            share(training[label] / total),
+        ]
+        rows.append([*row, *([] if test is None else [f"{test[label]:,}"])])
+    headers = ["class", "training\nexamples", "share"]
+    caption = ""
+    if len(shown) < len(ranked):
+        caption = (
+            f"The {MOST // 2} most frequent and the {MOST // 2} rarest of {len(ranked):,} classes"
+        )
+    size = f"{total:,} training examples"
+    if test is not None:
+        size += f", {sum(test):,} test examples"
+        headers.append("test\nexamples")
+    sections = frozenset([MOST // 2]) if caption else frozenset()
+    return Sheet(headers, rows, f"{description.name}: {size}", caption, sections)
+
+
+def findings(description: Description, about: Estimate) -> Iterator[tuple[str, str]]:
+    """What a person reads below the classes: a name and a sentence each."""
+    found, total = description, sum(description.training)
+    repeats, lengths = found.repeats, found.lengths
+    yield "empty texts", f"{found.empty + found.empty_test:,}"
+    yield "repeated texts", f"{repeats.training:,} ({share(repeats.training / max(1, total))})"
+    examples = "; ".join(
+        f"{key if len(key) <= 40 else key[:37] + '...'!r} with {' and '.join(map(repr, names))}"
+        for key, names in repeats.examples
+    )
+    yield "with two labels", f"{repeats.labels:,}" + (f": {examples}" if examples else "")
+    if found.test is not None:
+        near = "" if repeats.near is None else f", and {repeats.near:,} nearly"
+        if repeats.compared < sum(found.test):
+            near += f" (looked for in {repeats.compared:,} of them)"
+        yield "test in training", f"{repeats.test:,} test texts word for word{near}"
+    yield "length", found.length()
+    yield (
+        "cut",
+        f"--text.max-length {lengths.max_length} cuts {share(lengths.cut_texts)} of the texts, and"
+        f" {share(lengths.cut_tokens)} of all tokens",
+    )
+    yield "letters", found.script()
+    suits, reason = found.choice
+    better = "which suits the texts" if suits == found.tokenizer else f"and {suits} suits the texts"
+    yield "tokenizer", f"{found.tokenizer}, {better}: {reason}"
+    yield "time", f"about {duration(about.seconds)} on this processor, if nothing else runs on it"
+    yield "memory", f"about {about.bytes / 1e9:.1f} GB"
