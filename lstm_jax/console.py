@@ -27,6 +27,47 @@ def say(console: Console, text: str, style: str = "") -> None:
     console.print(Text(lines, style=style), soft_wrap=True)
 
 
+def say_sentences(console: Console, lines: Sequence[str]) -> None:
+    """Prints a result in sentences, the first set off: on a terminal they break between words."""
+    for number, line in enumerate(lines):
+        style = "" if number else "bold"
+        if console.is_terminal:
+            console.print(Text(printable(line), style=style, overflow="fold"))
+        else:
+            say(console, line, style)
+
+
+def say_facts(console: Console, items: Sequence[tuple[str, str]]) -> None:
+    """Prints names with what is to be said of each beside them; a terminal breaks between words.
+
+    Args:
+        console: where.
+        items: names and texts; a text may have several lines, one without any is left out.
+    """
+    block = Table.grid(padding=(0, 2))
+    block.add_column(no_wrap=True, style="dim")
+    block.add_column(overflow="fold")
+    width = max(len(name) for name, _ in items) + 2
+    for name, text in items:
+        for number, line in enumerate(map(printable, text.splitlines())):
+            start = "" if number else name
+            block.add_row(Text(start), Text(line))
+            if not console.is_terminal:
+                say(console, f"{start:<{width}}{line}")
+    if console.is_terminal:
+        console.print(block)
+
+
+def say_result(console: Console, line: str) -> None:
+    """Prints the one line that is left on a console that is quiet; on another nothing."""
+    if console.quiet:
+        console.quiet = False
+        try:
+            say(console, line)
+        finally:
+            console.quiet = True
+
+
 def say_items(console: Console, items: Sequence[str]) -> None:
     """Prints short texts side by side, on as many lines of a terminal as they need."""
     lines = [""]
@@ -155,4 +196,4 @@ def fields(pairs: Iterable[tuple[str, str]]) -> RenderableType:
 
 def _numbers(cells: Sequence[str]) -> bool:
     """Whether a column holds nothing but numbers, and some."""
-    return any(cells) and all(cell[:1].isdigit() or cell[:1] in "-+" for cell in cells if cell)
+    return any(cells) and all(cell[:1].isdigit() or cell[:1] in "-+<>" for cell in cells if cell)

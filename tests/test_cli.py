@@ -270,7 +270,7 @@ def test_a_classifier_starts_from_texts_without_labels(tmp_path, monkeypatch, ca
     command(monkeypatch, "pretrain", str(texts), str(tmp_path / "model"), *how)
     said = capsys.readouterr().out
     assert ("perplexity on held-out texts" in said) == (objective == "next_word")
-    assert "python -m lstm_jax train DATA RUN --init" in said
+    assert "lstm-jax train DATA RUN --init" in said
     start = ["--init", str(tmp_path / "model")]
     command(monkeypatch, "train", str(table), str(tmp_path / "run"), *start, *sizes)
     assert lstm_jax.load(tmp_path / "run").class_names == ("0", "1")

@@ -51,7 +51,7 @@ def said(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", "no command; the commands are check, train, evaluate, predict, pretrain, export"),
+        ("", "no command; the commands are check, train, evaluate, predict, compare, inspect"),
         ("trian x.csv run", "no command 'trian'; did you mean train?"),
         ("--resume train", "no command '--resume'; the commands are check, train"),
         ("train", "no DATA and no RUN for train; --help says what is needed"),
@@ -203,7 +203,8 @@ def test_the_limits_above_are_those_of_all_options_with_a_number(capsys, monkeyp
     assert of(cli.main, "check --help") == set(LIMITS)
     assert of(cli.main, "pretrain --help") == {*LIMITS, "--samples"}
     assert of(cli.main, "predict --help") == {"--batch-size"}
-    assert of(cli.main, "evaluate --help") == of(cli.main, "export --help") == set()
+    for name in ("evaluate", "compare", "inspect", "export", "completion"):
+        assert of(cli.main, f"{name} --help") == set()
     assert of(imdb.main, "bilstm --help") == {*LIMITS, "--seeds"}
     assert of(long_lag.main, "--help") == {*OF_LONG_LAG, "--seeds"}
     for each in (ablation, stability, five_classes):
@@ -241,8 +242,8 @@ def test_experiments_say_what_is_wrong_as_the_commands_do(
 
 def test_the_program_is_called_in_its_help_as_it_is_called(monkeypatch, capsys):
     for main, line, usage in (
-        (cli.main, "train --help", "usage: python -m lstm_jax train [-h] [TRAIN OPTIONS] DATA RUN"),
-        (cli.main, "--help", "usage: python -m lstm_jax [-h]"),
+        (cli.main, "train --help", "usage: lstm-jax train [-h] [TRAIN OPTIONS] DATA RUN"),
+        (cli.main, "--help", "usage: lstm-jax [-h]"),
         (imdb.main, "article --help", "usage: python -m experiments.imdb article"),
         (long_lag.main, "--help", "usage: python -m experiments.long_lag [-h] [OPTIONS] TASK"),
     ):
@@ -268,6 +269,17 @@ def test_every_option_of_the_help_is_known_by_its_name(monkeypatch, capsys):
             if typed.startswith("--")
         }
         assert known == shown - {"--help"}
+
+
+@pytest.mark.parametrize(
+    "name", ["evaluate", "compare", "inspect", "pretrain", "export", "completion"]
+)
+def test_the_help_of_a_command_shows_how_it_is_used(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["anything", name, "--help"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    (example,) = re.findall(r"^Example: (.*)$", capsys.readouterr().out, re.M)
+    assert example.startswith(f"lstm-jax {name} ")
 
 
 # The same from Python.

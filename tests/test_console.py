@@ -12,7 +12,15 @@ from rich.console import Console
 
 from lstm_jax import cli
 from lstm_jax.cli.tables import MOST, Confusion, metrics_table
-from lstm_jax.console import Sheet, duration, printable, say
+from lstm_jax.console import (
+    Sheet,
+    duration,
+    printable,
+    say,
+    say_facts,
+    say_result,
+    say_sentences,
+)
 
 METRICS = {
     "accuracy": 0.92314,
@@ -181,3 +189,43 @@ def test_classes_files_and_runs_with_markup_in_their_names_are_shown_as_they_are
     assert result["confusion"] == found["confusion"]
     run(monkeypatch, "train", data, folder, "--test", data, *SETTINGS, "--resume")
     assert f"{folder} is finished" in capsys.readouterr().out
+
+
+SENTENCES = ["Accuracy on 2,000 test texts: 91.2 %", "See [red]runs/mine/report.html[/red]\x1b[31m"]
+
+
+@pytest.mark.parametrize("width", [20, 80])
+def test_sentences_break_between_words_on_a_terminal_and_are_whole_in_a_file(width):
+    def said(terminal: bool) -> str:
+        file = io.StringIO()
+        console = Console(file=file, width=width, force_terminal=terminal, color_system=None)
+        say_sentences(console, SENTENCES)
+        return file.getvalue()
+
+    whole = [printable(line) for line in SENTENCES]
+    assert said(False).splitlines() == whole
+    lines = said(True).splitlines()
+    assert max(map(cell_len, lines)) <= width
+    assert " ".join(said(True).split()).startswith(whole[0])
+    assert (len(lines) == 2) == (width == 80)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_facts_stand_beside_their_names(terminal):
+    file = io.StringIO()
+    console = Console(file=file, width=30, force_terminal=terminal, color_system=None)
+    say_facts(console, [("data", "a.csv"), ("none", ""), ("settings", "one [b]\ntwo\x07")])
+    assert [line.rstrip() for line in file.getvalue().splitlines()] == [
+        "data      a.csv",
+        "settings  one [b]",
+        r"          two\x07",
+    ]
+
+
+def test_a_quiet_console_prints_the_result_alone():
+    for quiet, expected in ((True, "91.2 %\n"), (False, "more\n")):
+        file = io.StringIO()
+        console = Console(file=file, quiet=quiet)
+        say_result(console, "91.2 %")
+        say(console, "more")
+        assert file.getvalue() == expected

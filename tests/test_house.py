@@ -21,11 +21,14 @@ GROUND = ("stops", "checked", "console", "files", "memory", "machine")
 CORE = ("shapes", "sharding", "orthogonal", "cell", "recurrence", "variants", "kernels", "lstm")
 FREE = {"stops", "checked", "console", "memory", "machine", "shapes", "sharding", "orthogonal"}
 STOREYS = {
-    "benchmarks": "experiments front cli recipes predictor train models data text nn core ground",
-    "experiments": "front cli recipes predictor train models data text nn core ground",
+    "benchmarks": (
+        "experiments front cli reports recipes predictor train models data text nn core ground"
+    ),
+    "experiments": "front cli reports recipes predictor train models data text nn core ground",
     "front": "cli predictor core ground",
-    "cli": "interop recipes predictor train models data text ground",
-    "recipes": "predictor train models data text nn core ground",
+    "cli": "reports interop recipes predictor train models data text ground",
+    "recipes": "reports predictor train models data text nn core ground",
+    "reports": "train data text ground",
     "interop": "predictor models data text nn core ground",
     "predictor": "train models data text nn core ground",
     "train": "models data text nn core ground",
@@ -147,10 +150,21 @@ def test_texts_and_data_load_no_jax_through_others():
     assert not heavy & {each.split(".")[0] for each in loaded}
 
 
+def test_reports_need_of_training_only_its_metrics():
+    found = {each for name in OURS if storey(name) == "reports" for each in ours(OURS[name])}
+    assert {each for each in found if storey(each) == "train"} == {"lstm_jax.train.metrics"}
+
+
 def test_every_folder_of_the_library_is_installed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     folders = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("*.py")}
     assert set(project["tool"]["setuptools"]["packages"]) == folders
+
+
+def test_every_file_beside_the_code_that_is_read_is_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    named = project["tool"]["setuptools"]["package-data"]["lstm_jax.reports"]
+    assert {path.name for path in (PACKAGE / "reports").glob("*.css")} == set(named)
 
 
 def calls(folder: Path) -> Iterator[tuple[Path, ast.Call]]:

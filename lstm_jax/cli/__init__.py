@@ -1,5 +1,15 @@
-"""`python -m lstm_jax`: one module a command."""
+"""`lstm-jax`, or `python -m lstm_jax`: one module a command."""
 
-from lstm_jax.cli.commands import main
+import sys
 
-__all__ = ["main"]
+
+def main() -> None:
+    """The entry point of both; what is slow to import is imported for commands alone."""
+    if sys.argv[1:] == ["--version"]:
+        from lstm_jax.cli.version import version
+
+        print(version())
+        return
+    from lstm_jax.cli.commands import main as run
+
+    run()

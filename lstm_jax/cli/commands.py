@@ -1,4 +1,4 @@
-"""The commands of `python -m lstm_jax`; of each, only what it needs is imported."""
+"""The commands of `lstm-jax`; of each, only what it needs is imported."""
 
 import sys
 from collections.abc import Callable
@@ -8,12 +8,19 @@ from typing import Any
 from lstm_jax.cli.parsing import call
 from lstm_jax.cli.program import run_command
 
-COMMANDS = ("check", "train", "evaluate", "predict", "pretrain", "export")
+PROGRAM = "lstm-jax"
+COMMANDS = (
+    *("check", "train", "evaluate", "predict", "compare", "inspect"),
+    *("pretrain", "export", "completion"),
+)
+DESCRIPTION = """Train text classifiers, measure them and use them.
+
+lstm-jax COMMAND --help explains a command; lstm-jax --version says what is installed."""
 
 
 def main() -> None:
-    """The entry point of `python -m lstm_jax`."""
-    run_command(_call, "lstm-jax")
+    """Runs the command that is typed."""
+    run_command(_call, PROGRAM)
 
 
 def _call() -> None:
@@ -24,7 +31,8 @@ def _call() -> None:
 
         arguments[1:] = complete_arguments(command(arguments[0]), arguments[1:])
     needed = named if arguments and arguments[0] in COMMANDS else COMMANDS
-    call({name: command(name) for name in needed}, arguments, typed="python -m lstm_jax")
+    commands = {name: command(name) for name in needed}
+    call(commands, arguments, typed=PROGRAM, description=DESCRIPTION)
 
 
 def command(name: str) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""`python -m lstm_jax evaluate`."""
+"""`lstm-jax evaluate`."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from lstm_jax.cli.tables import Confusion, metrics_table
+from lstm_jax.cli.tables import Confusion, metrics_table, say_summary
 
 
 def evaluate(
@@ -16,29 +16,39 @@ def evaluate(
     /,
     text_column: str = "text",
     label_column: str = "label",
+    report: Annotated[Path | None, arg(metavar="FOLDER")] = None,
+    quiet: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Measure a trained run on labelled texts.
+
+    Example: lstm-jax evaluate runs/mine more.csv --report runs/mine/more
 
     Args:
         run: the folder of a trained run.
         data: a CSV, TSV or JSONL file; or imdb or builtin, whose test examples are taken.
         text_column: where the text is.
         label_column: where the label is.
+        report: a folder for report.html and mistakes.csv, which are replaced if they are there.
+        quiet: print one line, the accuracy.
         as_json: print a JSON object with everything, the whole table of confused classes included.
     """
+    from lstm_jax.cli.scoring import as_dict, score
     from lstm_jax.data import check_columns, load_labelled
     from lstm_jax.predictor import load
+    from lstm_jax.reports import summarise, write_report
 
     check_columns([data], text_column=text_column, label_column=label_column)
     opened = load(run)
     examples = load_labelled(
         data, opened.class_names, text_column=text_column, label_column=label_column
     )
-    console, measured = Console(), opened.evaluate(examples)
+    scored = score(opened, examples, data)
+    written = () if report is None else write_report(report, scored)
     if as_json:
-        names = {"class_names": opened.class_names, "confusion": measured.confusion}
-        print(json.dumps({**measured.as_dict(), **names}, ensure_ascii=False))
+        print(json.dumps(as_dict(scored), ensure_ascii=False))
         return
-    console.print(metrics_table({"given": measured.as_dict()}))
-    console.print(Confusion(measured.confusion, opened.class_names, "--json prints them"))
+    console = Console(quiet=quiet)
+    say_summary(console, summarise(scored), written)
+    console.print(metrics_table({"given": scored.metrics.as_dict()}))
+    console.print(Confusion(scored.metrics.confusion, scored.class_names, "--json prints them"))

@@ -1,4 +1,4 @@
-"""`python -m lstm_jax export`."""
+"""`lstm-jax export`."""
 
 import shlex
 from pathlib import Path
@@ -17,6 +17,8 @@ def export(
     format: Literal["onnx", "stablehlo"] = "onnx",
 ) -> None:
     """Make a folder that scores texts without lstm_jax, and prove that it scores them alike.
+
+    Example: lstm-jax export runs/mine exported --format onnx
 
     Args:
         run: the folder of a trained run.

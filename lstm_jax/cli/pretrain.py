@@ -1,4 +1,4 @@
-"""`python -m lstm_jax pretrain`."""
+"""`lstm-jax pretrain`."""
 
 import shlex
 from dataclasses import dataclass
@@ -45,6 +45,8 @@ def pretrain(
 ) -> None:
     """Train on texts without labels, for `train --init` to start from.
 
+    Example: lstm-jax pretrain texts.txt runs/pretrained
+
     Args:
         texts: a file with a text a line (.txt), or a CSV, TSV or JSONL file, of which labels are
             not read; or imdb or builtin, of which test examples are not read.
@@ -67,4 +69,4 @@ def pretrain(
     )
     if (perplexity := result.validation.get("perplexity")) is not None:
         say(console, f"perplexity on held-out texts: {perplexity:.1f}")
-    say(console, f"Try it: python -m lstm_jax train DATA RUN --init {shlex.quote(str(run))}")
+    say(console, f"Try it: lstm-jax train DATA RUN --init {shlex.quote(str(run))}")

@@ -2,12 +2,26 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console, ConsoleOptions, RenderableType
 
-from lstm_jax.console import Sheet, printable
+from lstm_jax.console import Sheet, printable, say_result, say_sentences
 
 MOST = 10  # confused pairs that are shown
+
+
+def say_summary(console: Console, lines: Sequence[str], files: Sequence[Path] = ()) -> None:
+    """Prints what came out in sentences; on a console that is quiet, the first of them.
+
+    Args:
+        console: where.
+        lines: as `lstm_jax.reports.summarise` gives them.
+        files: where more is written.
+    """
+    say_result(console, lines[0])
+    see = [f"See {' and '.join(map(str, files))}"] if files else []
+    say_sentences(console, [*lines, *see])
 
 
 def metrics_table(parts: Mapping[str, Mapping[str, float | None]]) -> Sheet:

@@ -1,0 +1,17 @@
+"""Text from outside on a page: nothing of it is markup, and nothing of it can steer what shows."""
+
+from html import escape
+
+from lstm_jax.console import printable
+
+
+def escaped(text: object) -> str:
+    """A text for HTML: on one line, with marks that turn the writing direction written out."""
+    on_one_line = escape(printable(" ".join(str(text).split())))
+    return on_one_line.replace(" %", "&nbsp;%")  # a number is not parted from its unit
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many characters; where it is cut there is an ellipsis."""
+    text = " ".join(text[: 4 * most + 100].split())
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
