@@ -1,0 +1,146 @@
+"""The settings of a classifier, chosen from its training data.
+
+What they are for each size and kind of data was chosen on sentences, questions, docstrings, names
+and reviews, from 400 to 25,000 of them; dev/LOG.md has the figures.
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from lstm_jax.data import Corpus, Examples
+from lstm_jax.models.config import ModelConfig
+from lstm_jax.text import WordTokenizer, choose_tokenizer
+from lstm_jax.train.config import Config, OptimizerConfig, TextConfig, TrainConfig
+
+# Of so many texts the lengths are looked at.
+_SAMPLE = 1000
+# Tokens of a text that are read at most, unless a setting says otherwise.
+_LONGEST = 500
+# Gradient steps that a small set of examples gets; a large one gets three passes.
+_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1200, 3, 30
+# Examples that validation needs to be worth something, and its shares at least and at most.
+_VALIDATED, _SMALLEST_PART, _LARGEST_PART = 200, 0.02, 0.2
+# Beyond so many weights a linear model takes longer to fit than it is worth.
+_MOST_LINEAR_WEIGHTS = 20_000_000
+
+
+class Chosen(NamedTuple):
+    """Settings, and what in the data decided them."""
+
+    config: Config
+    reasons: tuple[str, ...]
+    """Lines for a person, such as "reads words and marks, because ..."."""
+
+
+def choose_settings(
+    corpus: Corpus, given: Config, fixed: Collection[str] = (), start: Config | None = None
+) -> Chosen:
+    """Chooses the settings of a classifier.
+
+    Args:
+        corpus: its training examples are looked at.
+        given: the name and the seed, and the settings that are not to be chosen.
+        fixed: the names of those, such as "train.epochs".
+        start: the settings of the run that it starts from, if any: its text and sizes are taken.
+
+    Returns:
+        The settings.
+    """
+    texts = corpus.train.texts
+    if start is not None:
+        kind, reason = start.text.tokenizer, "the run to start from does"
+    elif "text.tokenizer" in fixed:
+        kind, reason = given.text.tokenizer, "the setting says so"
+    else:
+        kind, reason = choose_tokenizer(texts)
+    text = _text(kind, texts) if start is None else start.text
+    model = _model(kind, text, len(corpus.class_names))
+    if start is not None:
+        sizes = ("embedding_size", "hidden_size", "layers", "cell", "direction", "merge")
+        model = replace(model, **{name: getattr(start.model, name) for name in sizes})
+    train = _train(corpus.train, text)
+    chosen = Config(
+        name=given.name,
+        seed=given.seed,
+        text=text,
+        model=model,
+        optimizer=OptimizerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=50),
+        train=train,
+    ).replaced(fixed, given)
+    return Chosen(chosen, _reasons(chosen, kind, reason, len(texts)))
+
+
+def _text(kind: str, texts: list[str]) -> TextConfig:
+    """What is read of each text."""
+    sample = texts[:: -(-len(texts) // _SAMPLE)]
+    tokenizer = WordTokenizer.train(sample, preset=kind, vocabulary_size=20_000)
+    longest = max(map(len, tokenizer.encode_batch(sample)))
+    # A quarter more, because other texts may be longer.
+    max_length = int(np.clip(8 * -(-longest * 5 // 32), 16, _LONGEST))
+    words = kind in ("punctuation", "keras")
+    ngrams = (30_000,) if words else (10_000, 20_000)
+    if kind == "characters":
+        ngrams = (2_000, 10_000, 20_000, 20_000)
+    return TextConfig(
+        tokenizer=kind,
+        vocabulary_size=20_000 if words else 8_000,
+        ngrams=ngrams,
+        cooccurrence_window=8 if words else 0,
+        max_length=max_length,
+        truncate="middle",
+    )
+
+
+def _model(kind: str, text: TextConfig, classes: int) -> ModelConfig:
+    """How large the model is, and how much of it is dropped in training."""
+    words = kind in ("punctuation", "keras")
+    weights = (text.vocabulary_size + sum(text.ngrams)) * (1 if classes == 2 else classes)
+    return ModelConfig(
+        embedding_size=100 if words else 64,
+        hidden_size=100,
+        token_dropout=0.2 if words else 0.0,
+        ngram_dropout=0.5,
+        embedding_dropout=0.5 if words else 0.2,
+        output_dropout=0.5,
+        linear=weights <= _MOST_LINEAR_WEIGHTS,
+    )
+
+
+def _train(examples: Examples, text: TextConfig) -> TrainConfig:
+    """How long it is trained, and on how much at a time."""
+    count = len(examples)
+    batch_size = 32 if count < 50_000 else 64 if count < 200_000 else 128
+    epochs = int(np.clip(round(_STEPS * batch_size / count), _FEWEST_EPOCHS, _MOST_EPOCHS))
+    part = float(np.clip(_VALIDATED / count, _SMALLEST_PART, _LARGEST_PART))
+    return TrainConfig(
+        epochs=epochs,
+        patience=max(3, epochs // 4),
+        batch_size=batch_size,
+        buckets=2 if text.max_length < 64 else 4,
+        validation_fraction=round(part, 3),
+        ema_decay=0.99,
+        adversarial=0.3 if text.tokenizer != "characters" else 0.0,
+    )
+
+
+def _reasons(config: Config, kind: str, reason: str, count: int) -> tuple[str, ...]:
+    reads = {
+        "punctuation": "words and punctuation marks",
+        "keras": "words",
+        "characters": "characters",
+        "bpe": "pieces of words (byte-pair encoding)",
+    }[kind]
+    text, train = config.text, config.train
+    size = "n-grams of up to" if len(text.ngrams) > 1 else "pairs, of up to"
+    ngrams = f", and {size} {len(text.ngrams) + 1} of them" if text.ngrams else ""
+    linear = ", with a linear model beside the LSTM" if config.model.linear else ""
+    return (
+        f"reads {reads}{ngrams}, because {reason}",
+        f"at most {text.max_length} of a text; {train.validation_fraction:.1%} of"
+        f" {count:,} examples set aside for validation",
+        f"at most {train.epochs} epochs of batches of {train.batch_size}, ended after"
+        f" {train.patience} without a lower validation loss{linear}",
+    )
