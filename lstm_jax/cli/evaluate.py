@@ -8,34 +8,36 @@ from rich.console import Console
 from tyro.conf import Positional, arg
 
 from lstm_jax.cli.tables import Confusion, metrics_table
+from lstm_jax.console import say
+from lstm_jax.data import Reading
 
 
 def evaluate(
     run: Annotated[Positional[Path], arg(metavar="RUN")],
     data: Annotated[Positional[str], arg(metavar="DATA")],
     /,
-    text_column: str = "text",
-    label_column: str = "label",
+    reading: Annotated[Reading, arg(name="")] = Reading(),  # noqa: B008 - frozen
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Measure a trained run on labelled texts.
 
     Args:
         run: the folder of a trained run.
-        data: a CSV, TSV or JSONL file; or imdb or builtin, whose test examples are taken.
-        text_column: where the text is.
-        label_column: where the label is.
+        data: a file or folder as for `train`; or imdb or builtin, whose test examples are taken.
+        reading: how files are read.
         as_json: print a JSON object with everything, the whole table of confused classes included.
     """
-    from lstm_jax.data import check_columns, load_labelled
+    from lstm_jax.data import check_reading, load_labelled
     from lstm_jax.predictor import load
 
-    check_columns([data], text_column=text_column, label_column=label_column)
+    check_reading([data], reading)
     opened = load(run)
-    examples = load_labelled(
-        data, opened.class_names, text_column=text_column, label_column=label_column
-    )
-    console, measured = Console(), opened.evaluate(examples)
+    read, said = load_labelled(data, opened.class_names, reading), Console(stderr=True)
+    if read.note:
+        say(said, read.note)
+    for warning in read.warnings:
+        say(said, warning, "yellow")
+    console, measured = Console(), opened.evaluate(read.examples)
     if as_json:
         names = {"class_names": opened.class_names, "confusion": measured.confusion}
         print(json.dumps({**measured.as_dict(), **names}, ensure_ascii=False))

@@ -13,7 +13,7 @@ from lstm_jax.cli.reading import read_corpus, read_without_labels
 from lstm_jax.cli.resume import resumable
 from lstm_jax.cli.tables import Confusion, metrics_table
 from lstm_jax.console import say
-from lstm_jax.data import check_columns
+from lstm_jax.data import Reading, check_reading
 from lstm_jax.recipes.distill import Ensemble, distill
 from lstm_jax.recipes.supervised import supervised
 from lstm_jax.stops import advise
@@ -23,16 +23,14 @@ from lstm_jax.train.open_run import Request
 
 @dataclass(frozen=True)
 class Files:
-    """What a run reads beside DATA, and from which columns."""
+    """What a run reads beside DATA, and how."""
 
     test: Path | None = None
     """A file with examples to measure the finished classifier on, once."""
-    text_column: str = "text"
-    """Where the text is."""
-    label_column: str = "label"
-    """Where the label is."""
+    reading: Annotated[Reading, arg(name="")] = Reading()  # noqa: RUF009 - frozen
+    """How files are read."""
     unlabelled: str | None = None
-    """A file with a text a line (.txt), or of labelled texts, whose labels are not looked at: for
+    """A file with a text a line, or of labelled texts, whose labels are not looked at: for
     --train.unlabelled and --text.cooccurrence-window. imdb and its archive bring their own."""
 
 
@@ -47,13 +45,15 @@ def train(
     distill_from: tuple[Path, ...] = (),
     resume: bool = False,
 ) -> None:
-    """Train a classifier on a CSV, TSV or JSONL file.
+    """Train a classifier on a file of texts with labels.
 
     Args:
-        data: the file with the training examples; or imdb, builtin, or a local aclImdb archive.
+        data: the training examples: a CSV, TSV, JSON, JSONL, Parquet, Feather, Excel or fastText
+            file, compressed or not; a folder of class folders, or of Hugging Face's datasets; or
+            imdb, builtin, or a local aclImdb archive.
         run: the folder to make for the run.
         config: the run's settings.
-        files: what else is read, and from which columns.
+        files: what else is read, and how.
         init: the folder of a run of `pretrain`, or of another classifier, to start from; the model
             settings, and those of --text that make the vocabulary, must be the same.
         distill_from: the folders of one or more finished runs on the same examples, with the same
@@ -63,10 +63,10 @@ def train(
         resume: go on with the run in the folder; options that are not typed are what they were, and
             `--resume RUN` in the place of everything is enough.
     """
-    console, text_column, unlabelled = Console(), files.text_column, files.unlabelled
+    console, reading, unlabelled = Console(), files.reading, files.unlabelled
     advise("--resume goes on")
-    check_columns([data, unlabelled], text_column=text_column)
-    check_columns([data], label_column=files.label_column)
+    check_reading([data, unlabelled], replace(reading, label_column=None))
+    check_reading([data], reading)
     # What --init names has word vectors already.
     reads_unlabelled = config.train.unlabelled > 0 or (
         config.text.cooccurrence_window > 0 and init is None
@@ -81,13 +81,14 @@ def train(
     corpus = read_corpus(
         console,
         data,
-        text_column=text_column,
-        label_column=files.label_column,
+        reading,
         test_path=files.test,
         unlabelled=reads_unlabelled and unlabelled is None,
     )
     if unlabelled is not None:
-        corpus = replace(corpus, unlabelled=read_without_labels(unlabelled, text_column))
+        more = read_without_labels(unlabelled, reading)
+        warnings = (*corpus.warnings, *more.warnings)
+        corpus = replace(corpus, unlabelled=more.texts, warnings=warnings)
     request = Request(run, command_line("lstm_jax"), resume, console)
     if distill_from:
         ensemble = Ensemble(distill_from, corpus, config.validation_part)
