@@ -146,8 +146,14 @@ def test_evaluate_measures_a_file(trained, files, monkeypatch, capsys):
     [
         (("predict", "nowhere", "text"), "nowhere has none"),
         (("train", "none.csv", "run"), "lstm-jax: none.csv: no such file\n"),
-        (("train", "{files}/train.csv", "{files}/x"), "the columns are 'review', 'verdict'"),
-        (("evaluate", "{files}/run", "{files}/train.csv"), "the columns are 'review', 'verdict'"),
+        (
+            ("train", "{files}/train.csv", "{files}/x", "--text-column", "text"),
+            "one column 'text', got 0; the columns are 'review', 'verdict'; give --text-column",
+        ),
+        (
+            ("evaluate", "{files}/run", "{files}/train.csv", "--label-column", "label"),
+            "one column 'label', got 0; the columns are 'review', 'verdict'; give --label-column",
+        ),
         (("predict", "{files}/run", "text", "--file", "x"), "cannot be given together"),
         (("predict", "{files}/run", "--file", "{files}/none.txt"), "none.txt: no such file\n"),
         (("predict", "{files}/run", "x", "--batch-size", "0"), "--batch-size must be at least 1"),
@@ -302,21 +308,27 @@ def test_output_that_nobody_reads_ends_the_program_quietly(trained, arguments):
 
 
 @pytest.mark.parametrize("source", ["standard input", "file"])
-def test_a_line_that_is_not_utf8_is_named_and_the_lines_before_it_are_answered(
+def test_a_line_that_is_not_utf8_keeps_its_place_or_stops_behind_the_lines_before_it(
     trained, tmp_path, source
 ):
     run, _ = trained
-    content = "verdict0 é\nverdict1\n".encode() + b"caf\xe9\nverdict0\n"
+    content = "verdict0 é\nverdict1 é\n".encode() + b"caf\xe9\nverdict0\n"
     (tmp_path / "texts.txt").write_bytes(content)
-    if source == "file":
-        done = program("predict", run, "--file", tmp_path / "texts.txt", stdout=subprocess.PIPE)
-        source = str(tmp_path / "texts.txt")
-    else:
-        done = program("predict", run, input=content, stdout=subprocess.PIPE)
+    options = ["--file", tmp_path / "texts.txt"] if source == "file" else []
+    given = {} if source == "file" else {"input": content}
+    source = str(tmp_path / "texts.txt") if source == "file" else source
+    done = program("predict", run, *options, stdout=subprocess.PIPE, **given)
+    lines = [line.split("\t") for line in done.stdout.decode().splitlines()]
+    assert [line[0] for line in lines] == ["poor", "fine", "", "poor"]
+    assert lines[2][1:] == ["", r"caf\udce9"]
+    said = f"{source}: 1 of 4 rows cannot be used: line 3: byte 0xe9 is not UTF-8\n"
+    assert (done.returncode, done.stderr.decode()) == (0, said)
+    options += ["--on-error", "stop"]
+    done = program("predict", run, *options, stdout=subprocess.PIPE, **given)
     lines = done.stdout.decode().splitlines()
-    assert [line.split("\t")[2] for line in lines] == ["verdict0 é", "verdict1"]
-    assert done.returncode == 2
-    assert done.stderr.decode().startswith(f"lstm-jax: {source}, line 3: byte 0xe9 is not")
+    assert [line.split("\t")[2] for line in lines] == ["verdict0 é", "verdict1 é"]
+    said = f"lstm-jax: {source}, line 3: byte 0xe9 is not UTF-8\n"
+    assert (done.returncode, done.stderr.decode()) == (2, said)
 
 
 def test_tabs_and_line_breaks_in_a_text_do_not_break_the_table(trained, monkeypatch, capsys):

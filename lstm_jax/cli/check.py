@@ -1,6 +1,7 @@
 """`python -m lstm_jax check`."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +10,11 @@ from rich.console import Console
 from tyro.conf import Positional, arg
 
 from lstm_jax.cli.reading import read_corpus
+from lstm_jax.cli.resume import typed_options
 from lstm_jax.console import Sheet, doing, duration, fields, say
-from lstm_jax.data import Corpus, check_columns, checks, split_validation
+from lstm_jax.data import Corpus, Reading, check_reading, checks, split_validation
 from lstm_jax.data.description import Description, describe, share
+from lstm_jax.recipes.defaults import choose_settings
 from lstm_jax.text import WordTokenizer
 from lstm_jax.train.config import Config
 from lstm_jax.train.estimate import Estimate, Sizes, estimate
@@ -24,28 +27,27 @@ def check(
     /,
     config: Annotated[Config, arg(name="")] = Config(name="own"),  # noqa: B008 - frozen
     test: Path | None = None,
-    text_column: str = "text",
-    label_column: str = "label",
+    reading: Annotated[Reading, arg(name="")] = Reading(),  # noqa: B008 - frozen
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Look at data before training: classes, repeated texts, lengths, scripts, and what is wrong.
 
-    Nothing is trained and nothing is written. Give the settings that `train` is to have.
+    Nothing is trained and nothing is written.
+
+    Example: lstm-jax check reviews.csv --test test.csv
 
     Args:
-        data: what `train` takes: a CSV, TSV or JSONL file; or imdb, builtin, or an archive.
-        config: the settings that `train` is to have.
+        data: what `train` takes: a file, a folder, imdb, builtin, or an archive.
+        config: the settings that `train` is to have; those not given are chosen as there.
         test: a file with test examples.
-        text_column: where the text is.
-        label_column: where the label is.
+        reading: how files are read.
         as_json: print a JSON object with everything.
     """
     console = Console()
     progress = Console(stderr=True)  # what is printed is the page, or the object
-    check_columns([data], text_column=text_column, label_column=label_column)
-    corpus = read_corpus(
-        progress, data, text_column=text_column, label_column=label_column, test_path=test
-    )
+    check_reading([data], reading)
+    corpus = read_corpus(progress, data, reading, test_path=test)
+    config, reasons = choose_settings(corpus, config, typed_options(sys.argv[1:]))
     with doing(progress, "looking at the texts"):
         text = config.text
         tokenizer = WordTokenizer.train(
@@ -71,6 +73,8 @@ def check(
         return
     console.print(classes_table(description))
     console.print(fields(findings(description, about)))
+    for line in (*corpus.notes, *reasons):
+        say(console, line)
     for warning in warnings:
         say(console, f"warning: {warning}", "yellow")
     if not warnings:

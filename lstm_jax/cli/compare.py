@@ -8,6 +8,7 @@ from rich.console import Console
 from tyro.conf import Positional, arg
 
 from lstm_jax.console import Sheet, say, say_result, say_sentences
+from lstm_jax.data import Reading
 
 if TYPE_CHECKING:  # it is slow to import
     from lstm_jax.reports.comparison import Comparison, Difference
@@ -24,8 +25,7 @@ def compare(
     /,
     *,
     data: Annotated[str, arg(metavar="FILE")],
-    text_column: str = "text",
-    label_column: str = "label",
+    reading: Annotated[Reading, arg(name="")] = Reading(),  # noqa: B008 - frozen
     report: Annotated[Path | None, arg(metavar="FOLDER")] = None,
     quiet: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
@@ -36,16 +36,15 @@ def compare(
 
     Args:
         runs: the folders of two or more trained runs with the same classes.
-        data: a CSV, TSV or JSONL file; or imdb or builtin, whose test examples are taken.
-        text_column: where the text is.
-        label_column: where the label is.
+        data: a file or folder as for `train`; or imdb or builtin, whose test examples are taken.
+        reading: how files are read.
         report: a folder for compare.html (tables, training curves, texts on which the runs differ)
             and differences.csv (all of these texts).
         quiet: print one line, the best run and its accuracy.
         as_json: print a JSON object with everything but the texts.
     """
     from lstm_jax.cli.scoring import score
-    from lstm_jax.data import check_columns, load_labelled
+    from lstm_jax.data import check_reading, load_labelled
     from lstm_jax.predictor import load
     from lstm_jax.reports.comparison import Comparison, check_classes, differences
     from lstm_jax.reports.comparison_page import write_comparison
@@ -53,13 +52,13 @@ def compare(
     names = [str(run) for run in runs]
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise ValueError(f"runs must be two or more different folders, got {' '.join(names)}")
-    check_columns([data], text_column=text_column, label_column=label_column)
+    check_reading([data], reading)
     opened = [load(run) for run in runs]
     check_classes(names, [run.class_names for run in opened])
-    examples = load_labelled(
-        data, opened[0].class_names, text_column=text_column, label_column=label_column
-    )
-    comparison = Comparison(names, [score(run, examples, data) for run in opened])
+    read = load_labelled(data, opened[0].class_names, reading)
+    for warning in read.warnings:
+        say(Console(stderr=True), warning, "yellow")
+    comparison = Comparison(names, [score(run, read.examples, data) for run in opened])
     written = () if report is None else write_comparison(report, comparison)
     found = differences(comparison)
     if as_json:

@@ -8,14 +8,15 @@ from rich.console import Console
 from tyro.conf import Positional, arg
 
 from lstm_jax.cli.tables import Confusion, metrics_table, say_summary
+from lstm_jax.console import say
+from lstm_jax.data import Reading
 
 
 def evaluate(
     run: Annotated[Positional[Path], arg(metavar="RUN")],
     data: Annotated[Positional[str], arg(metavar="DATA")],
     /,
-    text_column: str = "text",
-    label_column: str = "label",
+    reading: Annotated[Reading, arg(name="")] = Reading(),  # noqa: B008 - frozen
     report: Annotated[Path | None, arg(metavar="FOLDER")] = None,
     quiet: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
@@ -26,24 +27,25 @@ def evaluate(
 
     Args:
         run: the folder of a trained run.
-        data: a CSV, TSV or JSONL file; or imdb or builtin, whose test examples are taken.
-        text_column: where the text is.
-        label_column: where the label is.
+        data: a file or folder as for `train`; or imdb or builtin, whose test examples are taken.
+        reading: how files are read.
         report: a folder for report.html and mistakes.csv, which are replaced if they are there.
         quiet: print one line, the accuracy.
         as_json: print a JSON object with everything, the whole table of confused classes included.
     """
     from lstm_jax.cli.scoring import as_dict, score
-    from lstm_jax.data import check_columns, load_labelled
+    from lstm_jax.data import check_reading, load_labelled
     from lstm_jax.predictor import load
     from lstm_jax.reports import summarise, write_report
 
-    check_columns([data], text_column=text_column, label_column=label_column)
+    check_reading([data], reading)
     opened = load(run)
-    examples = load_labelled(
-        data, opened.class_names, text_column=text_column, label_column=label_column
-    )
-    scored = score(opened, examples, data)
+    read, said = load_labelled(data, opened.class_names, reading), Console(stderr=True)
+    if read.note and not quiet:
+        say(said, read.note)
+    for warning in read.warnings:
+        say(said, warning, "yellow")
+    scored = score(opened, read.examples, data)
     written = () if report is None else write_report(report, scored)
     if as_json:
         print(json.dumps(as_dict(scored), ensure_ascii=False))

@@ -12,7 +12,7 @@ from lstm_jax.cli.program import command_line
 from lstm_jax.cli.reading import read_without_labels
 from lstm_jax.cli.resume import resumable
 from lstm_jax.console import doing, say
-from lstm_jax.data import check_columns
+from lstm_jax.data import Reading, check_reading
 from lstm_jax.recipes.pretrain import Task
 from lstm_jax.recipes.pretrain import pretrain as run_pretraining
 from lstm_jax.recipes.settings import SAMPLES, PretrainingObjective
@@ -38,7 +38,7 @@ def pretrain(
     run: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
     config: Annotated[Config, arg(name="")] = Config(name="pretrained"),  # noqa: B008 - frozen
-    text_column: str = "text",
+    reading: Annotated[Reading, arg(name="")] = Reading(),  # noqa: B008 - frozen
     learns: Annotated[Learns, arg(name="")] = Learns(),
     init: Path | None = None,
     resume: bool = False,
@@ -48,21 +48,23 @@ def pretrain(
     Example: lstm-jax pretrain texts.txt runs/pretrained
 
     Args:
-        texts: a file with a text a line (.txt), or a CSV, TSV or JSONL file, of which labels are
-            not read; or imdb or builtin, of which test examples are not read.
+        texts: a file with a text a line (.txt), or a file or folder as for `train`, of which labels
+            are not read; or imdb or builtin, of which test examples are not read.
         run: the folder to make for the run.
         config: the run's settings; those that are about labels must be the defaults.
-        text_column: where the text is, of a file with columns.
+        reading: how files are read.
         learns: what it learns to predict.
         init: the folder of another run of `pretrain` to start from, such as one of next_word.
         resume: go on with the run in the folder; options that are not typed are what they were, and
             `--resume RUN` in the place of everything is enough.
     """
     advise("--resume goes on")
-    check_columns([texts], text_column=text_column)
+    check_reading([texts], reading, labelled=False)
     console = Console()
     with doing(console, f"reading {texts}"):
-        read = read_without_labels(texts, text_column)
+        read, warnings = read_without_labels(texts, reading)
+    for warning in warnings:
+        say(console, warning, "yellow")
     request = Request(run, command_line("lstm_jax"), resume, console)
     result = run_pretraining(
         config, read, Task(texts, learns.objective, learns.samples), request, init=init

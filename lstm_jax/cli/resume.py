@@ -64,7 +64,9 @@ def _kept(name: str, first: Any, now: Any, typed: Collection[str]) -> Any:
     """An option as it was typed first, unless it is typed now; of a group, each by itself."""
     if dataclasses.is_dataclass(first) and not isinstance(first, type):
         fields = [field.name for field in dataclasses.fields(first)]
-        kept = {field: getattr(first, field) for field in fields if field not in typed}
+        kept = {
+            name: _kept(name, getattr(first, name), getattr(now, name), typed) for name in fields
+        }
         return dataclasses.replace(now, **kept)
     return now if name in typed else first
 

@@ -1,6 +1,7 @@
 """`python -m lstm_jax train`."""
 
 import shlex
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -10,30 +11,38 @@ from tyro.conf import Positional, arg
 
 from lstm_jax.cli.program import command_line
 from lstm_jax.cli.reading import read_corpus, read_without_labels
-from lstm_jax.cli.resume import resumable
-from lstm_jax.cli.tables import Confusion, metrics_table
+from lstm_jax.cli.resume import resumable, typed_options
+from lstm_jax.cli.tables import Confusion, metrics_table, say_summary
 from lstm_jax.console import say
-from lstm_jax.data import check_columns
+from lstm_jax.data import Reading, check_reading
+from lstm_jax.recipes.defaults import choose_settings
 from lstm_jax.recipes.distill import Ensemble, distill
 from lstm_jax.recipes.supervised import supervised
+from lstm_jax.reports import MISTAKES, REPORT
 from lstm_jax.stops import advise
 from lstm_jax.train.config import Config
 from lstm_jax.train.open_run import Request
+from lstm_jax.train.run_folder import RunFolder, finished_run
 
 
 @dataclass(frozen=True)
 class Files:
-    """What a run reads beside DATA, and from which columns."""
+    """What a run reads beside DATA, and how."""
 
     test: Path | None = None
     """A file with examples to measure the finished classifier on, once."""
-    text_column: str = "text"
-    """Where the text is."""
-    label_column: str = "label"
-    """Where the label is."""
+    reading: Annotated[Reading, arg(name="")] = Reading()  # noqa: RUF009 - frozen
+    """How files are read."""
     unlabelled: str | None = None
-    """A file with a text a line (.txt), or of labelled texts, whose labels are not looked at: for
+    """A file with a text a line, or of labelled texts, whose labels are not looked at: for
     --train.unlabelled and --text.cooccurrence-window. imdb and its archive bring their own."""
+    init: Path | None = None
+    """The folder of a run of `pretrain`, or of another classifier, to start from; the sizes of the
+    model and the vocabulary are taken from it."""
+    distill_from: tuple[Path, ...] = ()
+    """The folders of one or more finished runs on the same examples, with the same seed or
+    --train.validation-seed: what they and a linear model together predict for --train.unlabelled of
+    the texts without labels is learnt as soft labels. Needs scikit-learn."""
 
 
 @resumable
@@ -43,54 +52,61 @@ def train(
     /,
     config: Annotated[Config, arg(name="")] = Config(name="own"),  # noqa: B008 - frozen
     files: Annotated[Files, arg(name="")] = Files(),
-    init: Path | None = None,
-    distill_from: tuple[Path, ...] = (),
     resume: bool = False,
+    quiet: bool = False,
 ) -> None:
-    """Train a classifier on a CSV, TSV or JSONL file.
+    """Train a classifier on a file of texts with labels.
+
+    Settings that are not given are chosen from the data, and said.
+
+    Example: lstm-jax train reviews.csv runs/mine --test test.csv
 
     Args:
-        data: the file with the training examples; or imdb, builtin, or a local aclImdb archive.
+        data: the training examples: a CSV, TSV, JSON, JSONL, Parquet, Feather, Excel or fastText
+            file, compressed or not; a folder of class folders, or of Hugging Face's datasets; or
+            imdb, builtin, or a local aclImdb archive.
         run: the folder to make for the run.
         config: the run's settings.
-        files: what else is read, and from which columns.
-        init: the folder of a run of `pretrain`, or of another classifier, to start from; the model
-            settings, and those of --text that make the vocabulary, must be the same.
-        distill_from: the folders of one or more finished runs on the same examples, with the same
-            seed or --train.validation-seed: what they and a linear model together predict for
-            --train.unlabelled of the texts without labels is learnt as soft labels. Needs
-            scikit-learn.
+        files: what else is read, and how.
         resume: go on with the run in the folder; options that are not typed are what they were, and
             `--resume RUN` in the place of everything is enough.
+        quiet: print one line, the accuracy.
     """
-    console, text_column, unlabelled = Console(), files.text_column, files.unlabelled
+    console, reading, unlabelled = Console(quiet=quiet), files.reading, files.unlabelled
+    init = files.init
     advise("--resume goes on")
-    check_columns([data, unlabelled], text_column=text_column)
-    check_columns([data], label_column=files.label_column)
-    # What --init names has word vectors already.
-    reads_unlabelled = config.train.unlabelled > 0 or (
-        config.text.cooccurrence_window > 0 and init is None
-    )
-    if unlabelled is not None and not reads_unlabelled:
-        raise ValueError(
-            "--unlabelled goes only with --train.unlabelled, or with --text.cooccurrence-window and"
-            f" no --init, got {unlabelled!r} without: it would change nothing"
-        )
-    if distill_from and config.train.unlabelled == 0:
+    check_reading([data, unlabelled], replace(reading, label_column=None))
+    check_reading([data], reading)
+    if files.distill_from and config.train.unlabelled == 0:
         raise ValueError("train.unlabelled must be above 0 with --distill-from, got 0")
     corpus = read_corpus(
         console,
         data,
-        text_column=text_column,
-        label_column=files.label_column,
+        reading,
         test_path=files.test,
-        unlabelled=reads_unlabelled and unlabelled is None,
+        unlabelled=unlabelled is None and reads_unlabelled(config, init),
     )
+    for note in corpus.notes:
+        say(console, note)
+    if not (resume and RunFolder(run).config.exists()):
+        source = finished_run(init)
+        start = None if source is None else Config.load(source.config)
+        chosen = choose_settings(corpus, config, typed_options(sys.argv[1:]), start)
+        config = chosen.config
+        for reason in chosen.reasons:
+            say(console, reason)
     if unlabelled is not None:
-        corpus = replace(corpus, unlabelled=read_without_labels(unlabelled, text_column))
+        if not reads_unlabelled(config, init):
+            raise ValueError(
+                "--unlabelled goes only with --train.unlabelled, or with --text.cooccurrence-window"
+                f" and no --init, got {unlabelled!r} without: it would change nothing"
+            )
+        more = read_without_labels(unlabelled, reading)
+        warnings = (*corpus.warnings, *more.warnings)
+        corpus = replace(corpus, unlabelled=more.texts, warnings=warnings)
     request = Request(run, command_line("lstm_jax"), resume, console)
-    if distill_from:
-        ensemble = Ensemble(distill_from, corpus, config.validation_part)
+    if files.distill_from:
+        ensemble = Ensemble(files.distill_from, corpus, config.validation_part)
         result = distill(config, corpus, request, ensemble, init=init)
     else:
         result = supervised(config, corpus, request, init=init)
@@ -98,4 +114,11 @@ def train(
     if result.outcome.confusion:
         whole = f"confusion in {run / 'result.json'}"
         console.print(Confusion(result.outcome.confusion, corpus.class_names, whole))
-    say(console, f'Try it: python -m lstm_jax predict {shlex.quote(str(run))} "some text"')
+    files_written = [path for name in (REPORT, MISTAKES) if (path := run / name).exists()]
+    say_summary(console, result.outcome.summary, files_written)
+    say(console, f'Try it: lstm-jax predict {shlex.quote(str(run))} "some text"')
+
+
+def reads_unlabelled(config: Config, init: Path | None) -> bool:
+    """Whether texts without labels are read; what `init` names has word vectors already."""
+    return config.train.unlabelled > 0 or (config.text.cooccurrence_window > 0 and init is None)

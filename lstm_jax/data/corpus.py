@@ -62,6 +62,7 @@ class Corpus:
         unlabelled: texts without labels, if asked for.
         warnings: what looks like a mistake in the data and can be trained on all the same, a line
             each; training shows them.
+        notes: what was found out about the files, a line each; training says them first.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Corpus:
     class_names: tuple[str, ...]
     unlabelled: list[str] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def checked_labels(

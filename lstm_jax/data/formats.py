@@ -1,72 +1,61 @@
-"""Which files are read, and how to go on with one that is not."""
+"""Which kind of file it is, by its name and by how it begins."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Literal
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
-JSON_LINES = (".jsonl", ".ndjson")
+from lstm_jax.data.compression import SUFFIXES as COMPRESSED
+from lstm_jax.data.compression import inner_name
 
-# What reads each with pandas.
-_PANDAS = {
-    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"), "read_excel"),
-    **dict.fromkeys((".parquet", ".pq"), "read_parquet"),
-    **dict.fromkeys((".feather", ".arrow"), "read_feather"),
+Kind = Literal["separated", "json", "parquet", "arrow", "excel", "text", "classes", "datasets"]
+
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys((".csv", ".tsv"), "separated"),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "json"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".feather", ".arrow"), "arrow"),
+    **dict.fromkeys((".xlsx", ".xlsm"), "excel"),
 }
-_UNPACK = {".gz": "gunzip -k", ".bz2": "bunzip2 -k", ".xz": "unxz -k", ".zst": "unzstd"}
-_UNPACK[".zip"] = "unzip"
+# What could be meant to have labels; any other name is a text a line.
+SUFFIXES = (*_KINDS, ".txt")
+_OLD_EXCEL = (".xls", ".xlsb", ".ods")
+SPLITS = "dataset_dict.json"
+STATE = "state.json"
 
 
-def is_table(path: Path) -> bool:
-    """Whether a file has columns, by its name."""
-    return path.suffix.lower() in SUFFIXES
-
-
-def refusal(path: Path) -> str | None:
-    """What to say of a file or folder whose texts cannot be read at all.
+def kind_of(path: Path) -> Kind:
+    """The kind of a file or folder.
 
     Args:
         path: its name; a folder must be there to be known as one.
 
     Returns:
-        One line that names it and says how to go on; None if its texts can be read.
+        - "separated": columns separated by a character;
+        - "json": an object on each line, or an array of objects;
+        - "parquet"; "arrow", which Feather is; "excel";
+        - "text": a text a line, or fastText's labels, or columns after all;
+        - "classes": a folder with a folder of texts for each class;
+        - "datasets": a folder that `datasets.save_to_disk` has written.
+
+    Raises:
+        ValueError: saying how to go on, if it is of another kind.
     """
-    suffix = path.suffix.lower()
     if path.is_dir():
-        program = (
-            "import csv, pathlib, sys; rows = csv.writer(open(sys.argv[2], 'w', newline='',"
-            " encoding='utf-8')); rows.writerow(['text', 'label']); rows.writerows([f.read_text("
-            "encoding='utf-8'), f.parent.name] for f in pathlib.Path(sys.argv[1]).glob('*/*.txt'))"
+        if (path / SPLITS).is_file() or (path / STATE).is_file():
+            return "datasets"
+        return "classes"
+    suffix = inner_name(path).suffix.lower()
+    if suffix in _OLD_EXCEL:
+        raise ValueError(f"{path}: {suffix} files are not read; save it as .xlsx or .csv")
+    if suffix == ".zip":
+        raise ValueError(
+            f"{path}: zip archives are not read; unpack it: unzip {shlex.quote(str(path))}"
         )
-        out = path.with_name(f"{path.name}.csv")
-        return f"{path}: folders of classes are not read; convert it: {_python(program, path, out)}"
-    if suffix in _PANDAS:
-        program = f"import pandas, sys; pandas.{_PANDAS[suffix]}(sys.argv[1])"
-        program += ".to_csv(sys.argv[2], index=False)"
-        command = _python(program, path, path.with_suffix(".csv"))
-        return f"{path}: {suffix} files are not read; convert it: {command}"
-    if suffix == ".json":
-        program = "import pandas, sys; pandas.read_json(sys.argv[1])"
-        program += ".to_json(sys.argv[2], orient='records', lines=True)"
-        command = _python(program, path, path.with_suffix(".jsonl"))
-        return (
-            f"{path}: .json files are not read; if it has an object on each line, rename it to end"
-            f" in .jsonl, else convert it: {command}"
-        )
-    if suffix in _UNPACK:
-        command = f"{_UNPACK[suffix]} {shlex.quote(str(path))}"
-        return f"{path}: compressed files are not read; unpack it: {command}"
-    return None
+    return _KINDS.get(suffix, "text")
 
 
-def unlabelled(path: Path) -> str:
-    """What to say of a file that can have no labels, where labels are needed."""
-    return refusal(path) or (
-        f"{path}: the name must end in one of {', '.join(SUFFIXES)} where labels are needed; texts"
-        " without labels go to `pretrain`, `train --unlabelled` or `predict --file`"
-    )
-
-
-def _python(program: str, *arguments: Path) -> str:
-    return shlex.join(["python", "-c", program, *map(str, arguments)])
+def allowed() -> str:
+    """The names that files may have, for messages."""
+    return f"{', '.join(SUFFIXES)}, each also with {', '.join(COMPRESSED)} behind it"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 # What stands in a file for a cell with nothing in it; the words are those that pandas writes and
 # reads as such (`na_values` of `pandas.read_csv`). "none" in small letters can be a class.
@@ -19,20 +20,50 @@ _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 _SHOWN = 5
 
 
-def problem(label: str, column: str) -> str | None:
-    """What is wrong with a label of a column, without spaces around it; None if nothing is."""
+def as_label(value: object) -> str:
+    """The label that a value of a file is.
+
+    Args:
+        value: a string; spaces around it do not count. Or a whole number, True or False.
+
+    Returns:
+        The label as it is written.
+
+    Raises:
+        ValueError: saying why it is none, in a few words: "no label".
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():  # as pandas has whole numbers beside gaps
+        value = int(value)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        raise ValueError("no label")
+    if not isinstance(value, str | int):
+        shown = json.dumps(value, default=str)[:40]
+        raise ValueError(f"the label must be a string or a whole number, got {shown}")
+    label = str(value).strip()
     if not label:
-        return f"every text must have a label, got an empty {column!r}"
+        raise ValueError("no label")
     if label in _EMPTY:
-        return (
-            f"every text must have a label, got {label!r}, which stands for none; if it is a class,"
-            " give it another name"
-        )
+        raise ValueError(f"no label, but {label!r}, which stands for none")
     if len(label) > LONGEST:
-        return (
+        raise ValueError(
             f"a label must have at most {LONGEST} characters, got {len(label):,}; is it the text?"
         )
-    return None
+    if not is_text(label):
+        raise ValueError("half a surrogate pair in the label")
+    return label
+
+
+def is_text(value: str) -> bool:
+    """Whether UTF-8 can hold a string: JSON may have half a letter in it."""
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def ordered(names: Iterable[str]) -> tuple[str, ...]:
@@ -50,11 +81,11 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(different))
 
 
-def near_equal(labels: Sequence[str]) -> list[list[str]]:
+def near_equal(labels: Iterable[str]) -> list[list[str]]:
     """Finds labels that may be meant to be the same.
 
     Args:
-        labels: one for each row.
+        labels: in any order and any number of times.
 
     Returns:
         Groups of different labels that are the same apart from case, spaces, the way in which
@@ -66,9 +97,13 @@ def near_equal(labels: Sequence[str]) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def near_equal_warning(labels: Sequence[str]) -> str | None:
-    """One line that names near-equal labels and counts their rows; None if there are none."""
-    groups, counts = near_equal(labels), Counter(labels)
+def near_equal_warning(counts: Mapping[str, int]) -> str | None:
+    """One line that names near-equal labels and counts their rows; None if there are none.
+
+    Args:
+        counts: the rows of each label.
+    """
+    groups = near_equal(counts)
     if not groups:
         return None
     shown = [" and ".join(f"{name!r} ({counts[name]:,})" for name in group) for group in groups]

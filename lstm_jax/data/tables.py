@@ -1,142 +1,247 @@
-"""Texts from a user's own file: comma or tab separated, or a JSON object on each line."""
+"""A user's files: opened whatever their format is, and read as texts and labels."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
-from lstm_jax.data import formats, labels, records
+from lstm_jax.data import arrow, folders, formats, labels
+from lstm_jax.data.columns import Columns, find_columns
 from lstm_jax.data.corpus import Examples
-from lstm_jax.data.lines import file_lines
+from lstm_jax.data.excel import open_excel
+from lstm_jax.data.faults import Faults
+from lstm_jax.data.objects import open_json
+from lstm_jax.data.plain import open_plain
+from lstm_jax.data.reading import Reading
+from lstm_jax.data.separated import open_separated
+from lstm_jax.data.table import MISSING, Record, TextTable
+
+_READ_ALL = Reading()
+_OF_SEPARATED = ("separated", "text")
 
 
-class Row(NamedTuple):
-    """A labelled text and the line of the file on which it begins, counted from 1."""
-
-    line: int
-    text: str
-    label: str
-
-
-def read_rows(path: str | Path, text_column: str, label_column: str) -> list[Row]:
-    """Reads the texts and labels of a file.
+def open_table(path: str | Path, reading: Reading = _READ_ALL) -> TextTable:
+    """Opens a file of texts, in any format that is read.
 
     Args:
-        path: a file as for `read_records`.
-        text_column: the name of the column, or key, with the text.
-        label_column: the name of the column, or key, with the label: a string or a whole number.
+        path: a file, or a folder of class folders or of Hugging Face's `datasets`.
+        reading: what is said of it.
 
     Returns:
-        The rows, at least one; no label is empty.
+        The table, whose rows are read when they are asked for.
 
     Raises:
-        ValueError: naming the file and, where there is one, the line, for whatever else it finds.
+        ValueError: naming the file, if it is not of such a format, is empty, or `reading` says
+            something that its format does not have.
         OSError: if it cannot be read.
     """
     path = Path(path)
-    if not formats.is_table(path):
-        raise ValueError(formats.unlabelled(path))
-    if text_column == label_column:
-        raise ValueError(f"text_column and label_column must differ, got {text_column!r} for both")
-    columns = {"text_column": text_column, "label_column": label_column}
-    rows = []
-    for line, (text, label) in records.read_records(path, columns):
-        if not isinstance(label, str | int) or isinstance(label, bool):
+    if not path.is_dir():
+        with path.open("rb"):  # whatever is wrong with its name, it is said first if it is missing
+            pass
+    kind = formats.kind_of(path)
+    without = {
+        "delimiter": kind not in _OF_SEPARATED,
+        "header": kind not in (*_OF_SEPARATED, "excel"),
+        "encoding": kind in ("parquet", "arrow", "excel", "datasets"),
+    }
+    for name, value in reading.given().items():
+        if without.get(name):
+            raise ValueError(f"{path}: such a file has no {name}, got --{name} {value!r}")
+    match kind:
+        case "separated":
+            return open_separated(path, reading)
+        case "json":
+            return open_json(path, reading)
+        case "parquet":
+            return arrow.open_parquet(path)
+        case "arrow":
+            return arrow.open_feather(path)
+        case "excel":
+            return open_excel(path, reading)
+        case "datasets":
+            return arrow.open_dataset(path)
+        case "classes":
+            return folders.open_folders(path, reading)
+        case _:
+            return open_plain(path, reading)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a file of labelled texts has.
+
+    Attributes:
+        examples: the texts, and the numbers of their classes.
+        class_names: the classes.
+        reading: how it was read, for another file with the same columns.
+        note: one line that says what was found out about it.
+        warnings: a line each on what looks like a mistake.
+    """
+
+    examples: Examples
+    class_names: tuple[str, ...]
+    reading: Reading
+    note: str
+    warnings: tuple[str, ...]
+
+
+def read_labelled(
+    path: Path, reading: Reading, names: tuple[str, ...] | None = None, whose: str = ""
+) -> Labelled:
+    """Reads the texts and labels of a file.
+
+    Args:
+        path: as for `open_table`.
+        reading: what is said of it.
+        names: the classes, if they are known; else those that it has, in the order of
+            `labels.ordered`, or its own.
+        whose: where `names` are from, for messages: "the training file's".
+
+    Returns:
+        The examples, at least one.
+
+    Raises:
+        ValueError: naming the file and, where there is one, the line: if there are no labels, no
+            rows or too many that cannot be used; if a label is not one of `names`.
+        OSError: if it cannot be read.
+    """
+    table = open_table(path, reading)
+    if table.plain:
+        raise ValueError(
+            f"{path}: has texts without labels, which go to `pretrain`, `train --unlabelled` or"
+            f" `predict --file`; with labels are read {formats.allowed()}"
+        )
+    chosen, faults = find_columns(table, reading, labelled=True), Faults(path, reading)
+    assert chosen.label is not None
+    text_of, value_of = text_getter(table, chosen.text), table.getter(chosen.label)
+    known = table.classes.get(chosen.label)
+    texts, numbers, seen = [], array("i"), {}
+    for row in table.read():
+        faults.rows += 1
+        try:
+            if row.fault is not None:
+                raise ValueError(row.fault)
+            text, label = text_of(row.record), _label(value_of(row.record), known)
+        except ValueError as error:
+            faults.add(table.place(row), str(error))
+            continue
+        if names is not None and label not in names:
             raise ValueError(
-                f"{path}, line {line}: {label_column!r} must be a string or a whole number, got"
-                f" {json.dumps(label)[:40]}"
+                f"{path}, {table.place(row)}: the label must be one of {whose},"
+                f" {', '.join(map(repr, names))}, got {label!r}"
             )
-        name = str(label).strip()
-        if problem := labels.problem(name, label_column):
-            raise ValueError(f"{path}, line {line}: {problem}")
-        rows.append(Row(line, _checked_text(path, line, text_column, text), name))
-    if not rows:
+        texts.append(text)
+        numbers.append(seen.setdefault(label, len(seen)))
+    if not faults.rows:
         raise ValueError(f"{path}: no rows")
-    return rows
+    faults.check()
+    if not texts:
+        raise ValueError(f"{path}: {faults.said()}; there must be one that can")
+    class_names = names or known or labels.ordered(seen)
+    place_of = {name: place for place, name in enumerate(class_names)}
+    order = np.array([place_of[label] for label in seen], np.int32)
+    examples = Examples(texts, order[np.frombuffer(numbers, np.intc)])
+    counts = np.bincount(examples.labels, minlength=len(class_names)).tolist()
+    near = None if names else labels.near_equal_warning(dict(zip(class_names, counts, strict=True)))
+    warnings = [faults.warning(), f"{path}: {near}" if near else None]
+    return Labelled(
+        examples,
+        class_names,
+        chosen.of(reading),
+        note(table, chosen),
+        tuple(warning for warning in warnings if warning),
+    )
 
 
-def read_texts(path: Path, text_column: str | None = None) -> Iterator[str]:
+def read_texts(
+    path: str | Path, reading: Reading = _READ_ALL, faults: Faults | None = None
+) -> Iterator[str]:
     """Reads the texts of a file one at a time, whatever its labels are.
 
     Args:
-        path: a file with columns, as for `read_records`; any other has a text on each line.
-        text_column: the name of the column with the text; by default it is guessed, see
-            `records.find_text_column`.
+        path: as for `open_table`.
+        reading: what is said of it.
+        faults: counts the rows that cannot be used, which are left out; too many stop the reading
+            at its end.
 
     Yields:
-        The texts, without the ends of lines.
+        The texts. Where there is one on each line, without the ends of lines, and an empty line is
+        an empty text.
 
     Raises:
-        ValueError: naming the file and, where there is one, the line, if it is not such a file.
+        ValueError: naming the file and, where there is one, the line, if it cannot be read so.
         OSError: if it cannot be read.
     """
-    if not formats.is_table(path):
-        if path.exists() and (refusal := formats.refusal(path)):
-            raise ValueError(refusal)
-        if text_column is not None:
-            raise ValueError(
-                f"text_column goes only with a file that ends in one of"
-                f" {', '.join(formats.SUFFIXES)}, got {text_column!r} with {path}"
-            )
-        yield from (line.rstrip("\r\n") for line in file_lines(path))
-        return
-    column = text_column or records.find_text_column(path)
-    for line, (text,) in records.read_records(path, {"text_column": column}):
-        yield _checked_text(path, line, column, text)
+    table = open_table(path, reading)
+    chosen = find_columns(table, reading, labelled=False)
+    faults, text_of = faults or Faults(Path(path), reading), text_getter(table, chosen.text)
+    for row in table.read():
+        faults.rows += 1
+        try:
+            if row.fault is not None:
+                raise ValueError(row.fault)
+            text = text_of(row.record)
+        except ValueError as error:
+            faults.add(table.place(row), str(error))
+            continue
+        yield text
+    faults.check()
 
 
-def class_names(path: str | Path, rows: list[Row]) -> tuple[str, ...]:
-    """The classes of a training file, in the order of `labels.ordered`.
-
-    Args:
-        path: the file, for the message.
-        rows: its rows.
-
-    Returns:
-        The names, at least two.
-
-    Raises:
-        ValueError: if there is only one class.
-    """
-    names = labels.ordered(row.label for row in rows)
-    if len(names) < 2:
-        only = ", ".join(map(repr, names))
-        raise ValueError(f"{path}: there must be at least two labels, got only {only}")
-    return names
-
-
-def number_rows(path: str | Path, rows: list[Row], names: tuple[str, ...], whose: str) -> Examples:
-    """Turns the labels of rows into class numbers.
+def text_getter(table: TextTable, names: tuple[str, ...]) -> Callable[[Record], str]:
+    """A function that takes the text out of a record of a table.
 
     Args:
-        path: the file, for the message.
-        rows: its rows.
-        names: the names of the classes.
-        whose: where the names are from, for the message: "the training file's".
+        table: whose records.
+        names: the columns with the text; several are joined by line breaks.
 
     Returns:
-        The examples.
-
-    Raises:
-        ValueError: if a label is not one of the names.
+        The function. It raises a ValueError that says why, in a few words, if there is no text. An
+        empty line is a text where there is one on each line.
     """
-    numbers = {name: number for number, name in enumerate(names)}
-    for row in rows:
-        if row.label not in numbers:
-            raise ValueError(
-                f"{path}, line {row.line}: the label must be one of {whose},"
-                f" {', '.join(map(repr, names))}, got {row.label!r}"
-            )
-    numbered = np.array([numbers[row.label] for row in rows], np.int32)
-    return Examples([row.text for row in rows], numbered)
+    values = [table.getter(name) for name in names]
+
+    def single(record: Record) -> str:
+        return _text(values[0](record), table.plain)
+
+    def joined(record: Record) -> str:
+        present = [_text(value(record), True) for value in values]
+        return _text("\n".join(filter(str.strip, present)), False)
+
+    return single if len(names) == 1 else joined
 
 
-def _checked_text(path: Path, line: int, column: str, text: object) -> str:
-    if not isinstance(text, str):
-        got = json.dumps(text)[:40]
-        raise ValueError(f"{path}, line {line}: {column!r} must be a string, got {got}")
-    return text
+def note(table: TextTable, chosen: Columns) -> str:
+    """One line that says what was found out about a file."""
+    said = () if len(table.columns) == 1 else (chosen.said(),)
+    return f"{table.path}: {', '.join([*table.found, *said])}"
+
+
+def _text(value: Any, blank: bool) -> str:
+    if value is MISSING or value is None:
+        value = ""
+    if not isinstance(value, str):
+        raise ValueError(f"the text must be a string, got {str(value)[:40]}")
+    if not blank and (not value or value.isspace()):
+        raise ValueError("no text")
+    if not labels.is_text(value):
+        raise ValueError("half a surrogate pair in the text")
+    return value
+
+
+def _label(value: Any, known: tuple[str, ...] | None) -> str:
+    if value is MISSING:
+        value = None
+    if known is None or not isinstance(value, int):
+        return labels.as_label(value)
+    if value < 0:
+        raise ValueError("no label")
+    if value >= len(known):
+        raise ValueError(f"there are {len(known)} classes, got label {value}")
+    return known[value]

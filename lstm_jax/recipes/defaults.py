@@ -13,7 +13,13 @@ import numpy as np
 from lstm_jax.data import Corpus, Examples
 from lstm_jax.models.config import ModelConfig
 from lstm_jax.text import WordTokenizer, choose_tokenizer
-from lstm_jax.train.config import Config, OptimizerConfig, TextConfig, TrainConfig
+from lstm_jax.train.config import (
+    Config,
+    OptimizerConfig,
+    TextConfig,
+    TokenizerName,
+    TrainConfig,
+)
 
 # Of so many texts the lengths are looked at.
 _SAMPLE = 1000
@@ -50,6 +56,7 @@ def choose_settings(
         The settings.
     """
     texts = corpus.train.texts
+    kind: TokenizerName
     if start is not None:
         kind, reason = start.text.tokenizer, "the run to start from does"
     elif "text.tokenizer" in fixed:
@@ -73,7 +80,7 @@ def choose_settings(
     return Chosen(chosen, _reasons(chosen, kind, reason, len(texts)))
 
 
-def _text(kind: str, texts: list[str]) -> TextConfig:
+def _text(kind: TokenizerName, texts: list[str]) -> TextConfig:
     """What is read of each text."""
     sample = texts[:: -(-len(texts) // _SAMPLE)]
     tokenizer = WordTokenizer.train(sample, preset=kind, vocabulary_size=20_000)

@@ -20,6 +20,25 @@ from lstm_jax.train.result import Numbers
 PRIOR = 10.0
 
 
+class Combined(NamedTuple):
+    """An LSTM and a linear model, added.
+
+    Attributes:
+        model: with its linear model.
+        fitted: its parameters, and what validation measures of them.
+        linear: parameters with which the model's logits are those of the linear model alone.
+        members: `Outcome.members`.
+        validation_logits: [N, C] of the validation examples, where there are any, by the linear
+            model that has not seen them.
+    """
+
+    model: TextClassifier
+    fitted: Fitted
+    linear: Params
+    members: dict[str, Numbers]
+    validation_logits: NDArray[np.floating] | None
+
+
 class Labelled(NamedTuple):
     """Examples as ids.
 
@@ -38,7 +57,7 @@ def with_linear(
     train: Labelled,
     validation: Labelled | None,
     evaluate: ClassifierEvaluator | None,
-) -> tuple[TextClassifier, Fitted, dict[str, Numbers]]:
+) -> Combined:
     """Fits a linear model to the training examples, and adds its logits to the LSTM's.
 
     The validation examples choose the weight of each; without any, they are one half each. Then the
@@ -53,24 +72,29 @@ def with_linear(
         evaluate: measures on the validation examples, where there are any.
 
     Returns:
-        The model with its linear model, its parameters and validation, and `Outcome.members`.
+        The two, added.
     """
     both = model.clone(config=replace(model.config, linear=True))
-    if validation is None or evaluate is None:
-        linear = _fit(model, [train])
-        return both, replace(fitted, params=add_linear(fitted.params, linear, (0.5, 0.5))), {}
     linear = _fit(model, [train])
+
+    def added(linear: Params, weights: Sequence[float]) -> Params:
+        return add_linear(fitted.params, linear, weights)
+
+    if validation is None or evaluate is None:
+        combined = replace(fitted, params=added(linear, (0.5, 0.5)))
+        return Combined(both, combined, added(linear, (0, 1)), {}, None)
     measuring = replace(evaluate, model=both)
     alone = {"lstm": (1.0, 0.0), "linear": (0.0, 1.0)}
-    logits = [measuring.logits(add_linear(fitted.params, linear, w)) for w in alone.values()]
+    logits = [measuring.logits(added(linear, weights)) for weights in alone.values()]
     weights = ensemble_weights(logits, validation.labels, prior=PRIOR).tolist()
     members: dict[str, Numbers] = {}
     for name, of_member, weight in zip(alone, logits, weights, strict=True):
         measured = compute_metrics(of_member, validation.labels)
         members[name] = {"accuracy": measured.accuracy, "loss": measured.loss, "weight": weight}
-    measured = measuring(add_linear(fitted.params, linear, weights))
-    params = add_linear(fitted.params, _fit(model, [train, validation]), weights)
-    return both, replace(fitted, params=params, validation=measured), members
+    chosen = added(linear, weights)
+    again = _fit(model, [train, validation])
+    combined = replace(fitted, params=added(again, weights), validation=measuring(chosen))
+    return Combined(both, combined, added(again, (0, 1)), members, measuring.logits(chosen))
 
 
 def _fit(model: TextClassifier, parts: Sequence[Labelled]) -> Params:

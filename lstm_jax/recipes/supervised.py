@@ -17,10 +17,16 @@ from lstm_jax.data import (
     training_batches,
 )
 from lstm_jax.models.classifier import TextClassifier
-from lstm_jax.recipes.advice import after_training, before_training, print_warnings
+from lstm_jax.recipes.advice import (
+    about_members,
+    after_training,
+    before_training,
+    print_warnings,
+)
 from lstm_jax.recipes.ensemble import Labelled, with_linear
 from lstm_jax.recipes.settings import check_start, check_training
 from lstm_jax.recipes.vocabulary import cooccurrence_embeddings, make_ngrams, make_tokenizer
+from lstm_jax.reports import Scored, summarise, write_report
 from lstm_jax.shapes import Params
 from lstm_jax.text import WordTokenizer, encode_once
 from lstm_jax.train.batching import evaluation_batching, training_batching
@@ -32,6 +38,7 @@ from lstm_jax.train.loop import check_fit, fit
 from lstm_jax.train.losses import Adversarial, Classification, Loss
 from lstm_jax.train.metrics import compute_metrics
 from lstm_jax.train.open_run import OpenRun, Request, open_run
+from lstm_jax.train.report import read_metrics
 from lstm_jax.train.result import Outcome, Result
 from lstm_jax.train.run_folder import RunFolder, finished_run
 
@@ -130,13 +137,13 @@ def train_classifier(
         examples={name: len(part) for name, part in parts.items() if part},
     )
     # Training, and the one look at the test examples.
-    fitted, members = fit(run, loss, batches, evaluate=evaluate, start=start), {}
+    fitted, combined = fit(run, loss, batches, evaluate=evaluate, start=start), None
     if config.model.linear:
         with doing(console, "fitting the linear model"):
-            labelled = [
-                part and as_read(config, tokenizer, part) for part in (examples, validation)
-            ]
-            model, fitted, members = with_linear(model, fitted, *labelled, evaluate)
+            read = as_read(config, tokenizer, examples)
+            held_out = None if validation is None else as_read(config, tokenizer, validation)
+            combined = with_linear(model, fitted, read, held_out, evaluate)
+        model, fitted = combined.model, combined.fitted
     if validation is not None:
         later = after_training(fitted.validation, validation.labels)
         print_warnings(console, later)
@@ -148,13 +155,54 @@ def train_classifier(
         fitted.best_step,
         warnings,
         dict(fitted.validation),
-        members=members,
+        members=combined.members if combined else {},
     )
+    scored = None
     if corpus.test is not None:
         with doing(console, f"measuring {len(corpus.test):,} test examples"):
-            logits = evaluator(run, model, tokenizer, corpus.test).logits(fitted.params)
-        outcome = measured(outcome, logits, corpus.test, temperature, subsets or {})
+            measure = evaluator(run, model, tokenizer, corpus.test)
+            logits = measure.logits(fitted.params)
+            outcome = measured(outcome, logits, corpus.test, temperature, subsets or {})
+            linear = measure.logits(combined.linear) if combined else None
+            scored = score(run, tokenizer, corpus, corpus.test, (logits, linear, temperature))
+    elif validation is not None and evaluate is not None:
+        logits = combined.validation_logits if combined else None
+        logits = evaluate.logits(fitted.params) if logits is None else logits
+        scored = score(run, tokenizer, corpus, validation, (logits, None, temperature))
+    outcome = replace(outcome, summary=summarise(scored) + about_members(outcome.members))
+    if scored is not None:
+        write_report(run.folder.path, scored)
     return run.finish(fitted.params, outcome, temperature=temperature)
+
+
+def score(
+    run: OpenRun,
+    tokenizer: WordTokenizer,
+    corpus: Corpus,
+    examples: Examples,
+    measured: tuple[NDArray[np.floating], NDArray[np.floating] | None, float | None],
+) -> Scored:
+    """What the report of a run is about.
+
+    Args:
+        run, tokenizer, corpus: what was trained on what.
+        examples: the test examples, or those of validation where there are none.
+        measured: their logits, those of the linear model alone if there is one, and the temperature
+            if one was fitted.
+    """
+    logits, linear, temperature = measured
+    accuracy = None if linear is None else compute_metrics(linear, examples.labels).accuracy
+    return Scored(
+        examples.texts,
+        examples.labels,
+        logits / (temperature or 1.0),
+        corpus.class_names,
+        part="test texts" if examples is corpus.test else "validation texts",
+        title=str(run.folder.path),
+        lengths=np.array([len(each) for each in encode_once(tokenizer, examples.texts)]),
+        linear_accuracy=accuracy,
+        records=read_metrics(run.folder.metrics),
+    )
 
 
 def evaluator(

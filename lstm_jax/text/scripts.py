@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 # Scripts that are written without spaces between words: first and last code point, and the name.
 # Source: Unicode Standard Annex 29, section 4 ("... languages that do not use spaces"), and the
@@ -48,7 +48,7 @@ SHORT_WORDS, SHORT_CHARACTERS = 2, 20
 class Choice(NamedTuple):
     """A tokenizer, and why it."""
 
-    tokenizer: str
+    tokenizer: Literal["bpe", "characters", "punctuation"]
     """"bpe", "characters" or "punctuation"."""
     reason: str
     """What of the texts speaks for it, to follow "because": "93% of the letters are Han, ..."."""

@@ -18,11 +18,14 @@ FORMAT = 2  # of config.json and of all that stands beside it
 _MAKERS = {None: "version 0.1 or older", 1: "version 0.1"}
 
 
+TokenizerName = Literal["keras", "punctuation", "characters", "bpe"]
+
+
 @checked
 class TextConfig:
     """How a text becomes a row of token ids."""
 
-    tokenizer: Literal["keras", "punctuation", "characters", "bpe"] = "punctuation"
+    tokenizer: TokenizerName = "punctuation"
     """keras drops punctuation as Keras does; punctuation keeps it as tokens; characters: every
     character is a token; bpe: pieces of words, for texts without spaces between words."""
     vocabulary_size: Annotated[Size, Field(ge=4)] = 20_000

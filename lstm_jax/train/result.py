@@ -18,6 +18,7 @@ class Outcome:
         steps: how many were done.
         best_step: of the weights that were kept; None where the last were.
         warnings: what is odd about the data and what came out, a line each.
+        summary: what came out, in sentences.
         validation: metrics by name, of the weights that were kept; "loss" among them.
         test: metrics by name, of the one look at the test examples.
         subsets: metrics of parts of the test examples, by name.
@@ -36,6 +37,7 @@ class Outcome:
     subsets: dict[str, Numbers] = field(default_factory=dict)
     members: dict[str, Numbers] = field(default_factory=dict)
     confusion: list[list[int]] = field(default_factory=list)
+    summary: list[str] = field(default_factory=list)
     objective: str = "classification"
 
 

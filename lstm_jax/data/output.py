@@ -1,0 +1,130 @@
+"""Rows of a table with what was predicted for them, as they stand in a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lstm_jax.data.table import MISSING, Row, TextTable
+
+_KINDS: dict[str, Literal["csv", "tsv", "jsonl"]] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is written of a prediction.
+
+    Attributes:
+        labels: the likeliest first; an empty one is not sure enough.
+        probabilities: of each.
+    """
+
+    labels: Sequence[str]
+    probabilities: Sequence[float]
+
+
+class Output:
+    """Writes the rows of a table with columns for predictions behind their own.
+
+    Args:
+        path: the file; `.csv`, `.tsv`, `.jsonl` or `.ndjson` say how it is written. By another name
+            it is written as objects if the table has objects, else as CSV.
+        table: the rows come from.
+        top_k: how many labels a prediction has.
+
+    Attributes:
+        kind: "csv", "tsv" or "jsonl".
+
+    Raises:
+        ValueError: if the table has a column of one of the names already.
+    """
+
+    def __init__(self, path: Path, table: TextTable, top_k: int) -> None:
+        fallback = "jsonl" if table.keyed else "csv"
+        self.kind = _KINDS.get(path.suffix.lower(), fallback)
+        self.table, self.top_k = table, top_k
+        more = [f"{name}_{n}" for n in range(2, top_k + 1) for name in ("predicted", "probability")]
+        self.names = ["predicted", "probability", *more]
+        if taken := set(self.names) & set(table.columns):
+            raise ValueError(
+                f"{table.path}: has a column {min(taken)!r} already; give it another name first"
+            )
+        self._values = [table.getter(column) for column in table.columns]
+
+    def header(self) -> str:
+        """The first line; nothing of a file of objects."""
+        return "" if self.kind == "jsonl" else self._joined([[*self.table.columns, *self.names]])
+
+    def lines(self, rows: Sequence[Row], predictions: Sequence[Prediction | None]) -> str:
+        """Lines for rows, each with its prediction; None for a row that cannot be used."""
+        pairs = zip(rows, predictions, strict=True)
+        if self.kind == "jsonl":
+            return "".join(f"{_object({**self._record(r), **self._added(p)})}\n" for r, p in pairs)
+        return self._joined([[*self._fields(r), *_shown(self._added(p))] for r, p in pairs])
+
+    def _added(self, prediction: Prediction | None) -> dict[str, Any]:
+        if prediction is None:
+            return dict.fromkeys(self.names)
+        values: list[Any] = []
+        for label, probability in zip(prediction.labels, prediction.probabilities, strict=True):
+            values += [label, round(probability, 6)]
+        return dict(zip(self.names, values, strict=True))
+
+    def _joined(self, rows: Sequence[Sequence[str]]) -> str:
+        text = io.StringIO()
+        delimiter = "\t" if self.kind == "tsv" else ","
+        csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+        return text.getvalue()
+
+    def _fields(self, row: Row) -> list[str]:
+        """The values of the columns; of a damaged row as many as it has, the rest in the last."""
+        if self.table.keyed:
+            return [_field(value(row.record)) for value in self._values]
+        fields, width = list(map(_field, row.record)), len(self.table.columns)
+        if len(fields) > width:
+            fields[width - 1 :] = [",".join(fields[width - 1 :])]
+        return fields + [""] * (width - len(fields))
+
+    def _record(self, row: Row) -> dict[str, Any]:
+        if isinstance(row.record, dict):
+            return row.record
+        return dict(zip(self.table.columns, self._fields(row), strict=True))
+
+
+def _shown(added: dict[str, Any]) -> list[str]:
+    return ["" if value is None else str(value) for value in added.values()]
+
+
+def _field(value: Any) -> str:
+    """A value as it stands in a column."""
+    if value is None or value is MISSING or value != value:  # NaN
+        return ""
+    if isinstance(value, dict | list | bool):
+        return _object(value)
+    return str(value)
+
+
+def _object(value: Any) -> str:
+    """JSON on one line; numbers that JSON does not have are null, what it cannot hold is text."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not abs(value) < float("inf") else value
