@@ -76,6 +76,15 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy():
     assert calibration_error(chances, labels) == pytest.approx((0.2 + 0.0) / 2)
 
 
+def test_many_classes_and_few_examples_leave_honest_probabilities_as_they_are(rng):
+    found = []
+    for _ in range(20):
+        logits = 3 * rng.normal(size=(200, 50))
+        labels = np.array([rng.choice(50, p=chances) for chances in probabilities(logits)])
+        found.append(fit_temperature(logits, labels))
+    assert np.mean(found) == pytest.approx(1, abs=0.08)
+
+
 def test_a_fitted_temperature_undoes_overconfidence(rng):
     honest = rng.normal(scale=2.0, size=(4000, 1))
     labels = (rng.random(4000) < 1 / (1 + np.exp(-honest[:, 0]))).astype(int)

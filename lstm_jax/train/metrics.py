@@ -120,8 +120,8 @@ def calibration_error(chances: NDArray, labels: NDArray[np.integer], bins: int =
 def fit_temperature(logits: NDArray, labels: NDArray[np.integer]) -> float:
     """The T for which logits / T have the lowest cross-entropy, within `BOUNDS`.
 
-    The labels are smoothed as if each class had been seen once more among examples like each: a
-    few examples that are all predicted right do not make a model certain of everything. How many
+    The labels are smoothed as if two more examples like each had been seen, of any class: a few
+    examples that are all predicted right do not make a model certain of everything. How many
     examples it takes: `lstm_jax.train.calibration`.
 
     Args:
@@ -133,8 +133,8 @@ def fit_temperature(logits: NDArray, labels: NDArray[np.integer]) -> float:
     from scipy.optimize import minimize_scalar  # here, because it takes a while
 
     logits = _for_each_class(logits)
-    classes, rows = logits.shape[-1], np.arange(len(labels))
-    share = classes / (len(labels) + classes)
+    rows = np.arange(len(labels))
+    share = 2 / (len(labels) + 2)
 
     def loss(log_temperature: float) -> float:
         log_chances = log_softmax(logits / np.exp(log_temperature), axis=-1)
