@@ -58,6 +58,14 @@ CONFIG = Config(
         log_every=2,
     ),
 )
+# Options of `train` in the place of what it chooses from the data: as little as there can be.
+PLAIN = (
+    *("--text.tokenizer", "punctuation", "--text.ngrams", "--text.cooccurrence-window", "0"),
+    *("--model.no-linear", "--model.token-dropout", "0", "--model.embedding-dropout", "0"),
+    *("--model.ngram-dropout", "0", "--model.output-dropout", "0", "--train.adversarial", "0"),
+    *("--optimizer.schedule", "constant", "--optimizer.warmup-steps", "0"),
+    *("--train.patience", "0", "--train.ema-decay", "0"),
+)
 # Checkpoints within its epochs, and not behind them alone.
 KEPT_OFTEN = replace(CONFIG, train=replace(CONFIG.train, checkpoint_every=5))
 

@@ -20,6 +20,7 @@ from lstm_jax.data import Corpus
 from lstm_jax.train import evaluation
 
 SETTINGS = [
+    *small.PLAIN,
     *("--text.max-length", "24", "--text.vocabulary-size", "50"),
     *("--model.embedding-size", "8", "--model.hidden-size", "8", "--model.embedding-scale", "0.5"),
     *("--optimizer.learning-rate", "0.03", "--train.epochs", "5", "--train.batch-size", "8"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -155,6 +156,7 @@ def test_durations_are_said_as_people_say_them():
 # Through the commands.
 
 SETTINGS = [
+    *small.PLAIN,
     *("--text.max-length", "8", "--text.vocabulary-size", "20", "--model.embedding-size", "4"),
     *("--model.hidden-size", "4", "--train.epochs", "1", "--train.batch-size", "8"),
     *("--train.buckets", "1", "--train.validation-fraction", "0.2"),

@@ -18,6 +18,7 @@ from lstm_jax.train.config import Config
 from lstm_jax.train.step import train_step
 
 SETTINGS = [
+    *small.PLAIN,
     *("--text.max-length", "24", "--model.embedding-size", "8", "--model.hidden-size", "8"),
     *("--train.epochs", "2", "--train.batch-size=20", "--train.checkpoint_every", "3"),
     *("--model.embedding-dropout", "0.1", "--model.pooling", "mean"),

@@ -40,7 +40,7 @@ class Chosen(NamedTuple):
 
     config: Config
     reasons: tuple[str, ...]
-    """Lines for a person, such as "reads words and marks, because ..."."""
+    """Lines for a person, such as "Reads words and punctuation marks: ..."."""
 
 
 def choose_settings(
@@ -60,7 +60,7 @@ def choose_settings(
     texts = corpus.train.texts
     kind: TokenizerName
     if start is not None:
-        kind, reason = start.text.tokenizer, "the run to start from does"
+        kind, reason = start.text.tokenizer, "the run to start from reads them"
     elif "text.tokenizer" in fixed:
         kind, reason = given.text.tokenizer, "the setting says so"
     else:
@@ -138,20 +138,24 @@ def _train(count: int, classes: int, text: TextConfig) -> TrainConfig:
 
 
 def _reasons(config: Config, kind: str, reason: str, count: int) -> tuple[str, ...]:
-    reads = {
+    """What was chosen, and why, in sentences."""
+    tokens = {
         "punctuation": "words and punctuation marks",
         "keras": "words",
         "characters": "characters",
-        "bpe": "pieces of words (byte-pair encoding)",
+        "bpe": "pieces of words",
     }[kind]
-    text, train = config.text, config.train
-    size = "n-grams of up to" if len(text.ngrams) > 1 else "pairs, of up to"
-    ngrams = f", and {size} {len(text.ngrams) + 1} of them" if text.ngrams else ""
-    linear = ", with a linear model beside the LSTM" if config.model.linear else ""
-    return (
-        f"reads {reads}{ngrams}, because {reason}",
-        f"at most {text.max_length} of a text; {train.validation_fraction:.1%} of"
-        f" {count:,} examples set aside for validation",
-        f"at most {train.epochs} epochs of batches of {train.batch_size}, ended after"
-        f" {train.patience} without a lower validation loss{linear}",
+    text, train, longest = config.text, config.train, len(config.text.ngrams) + 1
+    ngrams = {1: "", 2: ", and pairs of them"}.get(
+        longest, f", and up to {longest} of them in a row"
     )
+    patience = f", until {train.patience} bring no lower validation loss" if train.patience else ""
+    chosen = [
+        f"Reads {tokens}{ngrams}: {reason}",
+        f"Reads at most {text.max_length:,} {tokens.split()[0]} of a text",
+        f"Sets {train.validation_fraction:.1%} of {count:,} examples aside for validation",
+        f"Trains for at most {train.epochs} epochs with batches of {train.batch_size}{patience}",
+    ]
+    if config.model.linear:
+        chosen.append(f"Adds a linear model of {tokens}{ngrams}")
+    return tuple(chosen)

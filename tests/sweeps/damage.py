@@ -36,6 +36,7 @@ from tests import small
 CONFIG = replace(
     small.CONFIG,
     text=replace(small.CONFIG.text, ngrams=(20,)),
+    model=replace(small.CONFIG.model, linear=True),
     train=replace(small.CONFIG.train, epochs=2, checkpoint_every=4, buckets=1),
 )
 OUTCOMES = ("the same", "one line", "many lines", "traceback", "SILENT DIFFERENCE")

@@ -35,6 +35,8 @@ SETTINGS = (
     *("--text.max-length", "24", "--text.vocabulary-size", "50", "--train.batch-size", "8"),
     *("--model.embedding-size", "8", "--model.hidden-size", "8", "--train.buckets", "2"),
     *("--train.epochs", "6", "--train.checkpoint-every", "25", "--train.ema-decay", "0.9"),
+    *("--train.adversarial", "0", "--text.cooccurrence-window", "0", "--train.patience", "0"),
+    *("--text.ngrams", "20"),
 )
 # What leaves no traces, and what other programs write for their own sake.
 TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\r")

@@ -25,6 +25,7 @@ from lstm_jax import cli
 from tests import small
 
 SETTINGS = [
+    *small.PLAIN,
     *("--model.embedding-size", "4", "--model.hidden-size", "4", "--train.epochs", "1"),
     *("--train.buckets", "1", "--train.batch-size", "20", "--text.max-length", "16"),
 ]
