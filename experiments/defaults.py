@@ -6,7 +6,7 @@ For each data set and seed a run with settings chosen from the data (`lstm_jax.r
 and once scikit-learn's TfidfVectorizer and LogisticRegression: of words and pairs of words, of
 names of 1 to 5 characters, of text without spaces of 1 to 3. `C` is scikit-learn's default, 1, and
 10, which is better here; the better of the two on the *test* texts is what the LSTM is held to.
-docs/explanation/defaults.md has the table.
+docs/explanation/defaults.md says how they are chosen.
 """
 
 from lstm_jax.stops import watch

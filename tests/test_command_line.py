@@ -138,6 +138,7 @@ LIMITS = {
     "--optimizer.clip-norm": "0.0 above 0",
     "--optimizer.weight-decay": "-1.0 at least 0",
     "--train.epochs": "0 at least 1",
+    "--train.patience": "-1 at least 0",
     "--train.batch-size": "0 at least 1",
     "--train.buckets": "0 at least 1",
     "--train.validation-fraction": "1.0 below 1",

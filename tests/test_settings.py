@@ -182,7 +182,13 @@ def told(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "x.csv", "run", "--unlabelled", "t.txt"], "--unlabelled goes only with"),
+        (
+            [
+                *["train", "x.csv", "run", "--unlabelled", "t.txt"],
+                *["--text.cooccurrence-window", "0"],
+            ],
+            "--unlabelled goes only with",
+        ),
         (
             [
                 *["train", "x.csv", "run", "--unlabelled", "t.txt"],

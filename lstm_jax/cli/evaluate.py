@@ -41,7 +41,7 @@ def evaluate(
     check_reading([data], reading)
     opened = load(run)
     read, said = load_labelled(data, opened.class_names, reading), Console(stderr=True)
-    if read.note and not quiet:
+    if read.note and not quiet and not as_json:
         say(said, read.note)
     for warning in read.warnings:
         say(said, warning, "yellow")

@@ -79,6 +79,9 @@ def train(
     check_reading([data], reading)
     if files.distill_from and config.train.unlabelled == 0:
         raise ValueError("train.unlabelled must be above 0 with --distill-from, got 0")
+    typed = typed_options(sys.argv[1:])
+    if unlabelled is not None and (init is not None or "text.cooccurrence_window" in typed):
+        check_unlabelled(config, files)
     corpus = read_corpus(
         console,
         data,
@@ -91,16 +94,12 @@ def train(
     if not (resume and RunFolder(run).config.exists()):
         source = finished_run(init)
         start = None if source is None else Config.load(source.config)
-        chosen = choose_settings(corpus, config, typed_options(sys.argv[1:]), start)
+        chosen = choose_settings(corpus, config, typed, start)
         config = chosen.config
         for reason in chosen.reasons:
             say(console, reason)
     if unlabelled is not None:
-        if not reads_unlabelled(config, init):
-            raise ValueError(
-                "--unlabelled goes only with --train.unlabelled, or with --text.cooccurrence-window"
-                f" and no --init, got {unlabelled!r} without: it would change nothing"
-            )
+        check_unlabelled(config, files)
         more = read_without_labels(unlabelled, reading)
         warnings = (*corpus.warnings, *more.warnings)
         corpus = replace(corpus, unlabelled=more.texts, warnings=warnings)
@@ -117,6 +116,15 @@ def train(
     files_written = [path for name in (REPORT, MISTAKES) if (path := run / name).exists()]
     say_summary(console, result.outcome.summary, files_written)
     say(console, f'Try it: lstm-jax predict {shlex.quote(str(run))} "some text"')
+
+
+def check_unlabelled(config: Config, files: Files) -> None:
+    """Refuses texts without labels that would not be read."""
+    if not reads_unlabelled(config, files.init):
+        raise ValueError(
+            "--unlabelled goes only with --train.unlabelled, or with --text.cooccurrence-window"
+            f" and no --init, got {files.unlabelled!r} without: it would change nothing"
+        )
 
 
 def reads_unlabelled(config: Config, init: Path | None) -> bool:
