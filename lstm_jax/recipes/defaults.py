@@ -12,6 +12,7 @@ import numpy as np
 
 from lstm_jax.data import Corpus, Examples
 from lstm_jax.models.config import ModelConfig
+from lstm_jax.recipes.settings import without_idle
 from lstm_jax.text import WordTokenizer, choose_tokenizer
 from lstm_jax.train.config import (
     Config,
@@ -77,6 +78,7 @@ def choose_settings(
         optimizer=OptimizerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=50),
         train=train,
     ).replaced(fixed, given)
+    chosen = without_idle(chosen, fixed)
     return Chosen(chosen, _reasons(chosen, kind, reason, len(texts)))
 
 
@@ -144,10 +146,11 @@ def _reasons(config: Config, kind: str, reason: str, count: int) -> tuple[str, .
     size = "n-grams of up to" if len(text.ngrams) > 1 else "pairs, of up to"
     ngrams = f", and {size} {len(text.ngrams) + 1} of them" if text.ngrams else ""
     linear = ", with a linear model beside the LSTM" if config.model.linear else ""
+    ended = f", ended after {train.patience} without a lower validation loss"
     return (
         f"reads {reads}{ngrams}, because {reason}",
         f"at most {text.max_length} of a text; {train.validation_fraction:.1%} of"
         f" {count:,} examples set aside for validation",
-        f"at most {train.epochs} epochs of batches of {train.batch_size}, ended after"
-        f" {train.patience} without a lower validation loss{linear}",
+        f"at most {train.epochs} epochs of batches of {train.batch_size}"
+        f"{ended if train.patience else ''}{linear}",
     )
