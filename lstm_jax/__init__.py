@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from lstm_jax.machine import tune_malloc
     from lstm_jax.predictor import Predictor, load
+    from lstm_jax.recipes.fit import fit
     from lstm_jax.recurrence import scan_cell
     from lstm_jax.variants import Variant
 
@@ -41,6 +42,7 @@ __all__ = [
     "Variant",
     "bidirectional_lstm",
     "choose_implementation",
+    "fit",
     "implementations",
     "init_lstm",
     "load",
@@ -59,6 +61,7 @@ _MODULES = {
     "kernels": "implementations",
     "lstm": "Bidirectional bidirectional_lstm choose_implementation recompute_gates lstm",
     "machine": "tune_malloc",
+    "recipes.fit": "fit",
     "recurrence": "scan_cell",
     "predictor": "Predictor load",
     "variants": "Variant",

@@ -87,7 +87,12 @@ class Predictor:
         logits = predict_logits(self.model, self.params, batches, self._shardings)
         return logits / np.float32(self.temperature)
 
-    def predict(self, texts: Iterable[str], *, batch_size: int = 128) -> NDArray[np.float64]:
+    def predict(self, texts: Iterable[str], *, batch_size: int = 128) -> NDArray[np.str_]:
+        """The name [N] of each text's likeliest class; arguments as of `predict_proba`."""
+        likeliest = self.predict_proba(texts, batch_size=batch_size).argmax(axis=1)
+        return np.array(self.class_names)[likeliest]
+
+    def predict_proba(self, texts: Iterable[str], *, batch_size: int = 128) -> NDArray[np.float64]:
         """The probability of each class for each text.
 
         Args:
@@ -116,7 +121,7 @@ class Predictor:
             before it come first, then the error.
 
         Raises:
-            ValueError: if `batch_size` is below 1, before a text is read; and as `predict`.
+            ValueError: if `batch_size` is below 1, before a text is read; and as `predict_proba`.
         """
         _check_batch_size(batch_size)
         return self._stream(_iterated(texts), batch_size)
@@ -132,7 +137,8 @@ class Predictor:
                 failure = error
             if not batch:
                 break
-            for text, row in zip(batch, self.predict(batch, batch_size=batch_size), strict=True):
+            probabilities = self.predict_proba(batch, batch_size=batch_size)
+            for text, row in zip(batch, probabilities, strict=True):
                 by_class = dict(zip(self.class_names, map(float, row), strict=True))
                 label = max(by_class, key=by_class.__getitem__)
                 yield Prediction(text, label, by_class[label], by_class)

@@ -73,4 +73,4 @@ import lstm_jax
 
 run = lstm_jax.load("runs/notebook")
 texts = ["A film I will not forget.", "Not good, not even close."]
-dict(zip(texts, run.predict(texts)[:, 1].round(3), strict=True))  # probability of "positive"
+dict(zip(texts, run.predict_proba(texts)[:, 1].round(3), strict=True))  # probability of "positive"

@@ -22,7 +22,7 @@ def said(path: Path) -> dict:
     """What a run says of the test texts here."""
     run, test = lstm_jax.load(path), small.corpus().test
     assert test is not None
-    probabilities = run.predict(test.texts).tolist()
+    probabilities = run.predict_proba(test.texts).tolist()
     return {
         "devices": len(jax.devices()),
         "loss": run.evaluate(test).loss,

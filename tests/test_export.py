@@ -78,7 +78,7 @@ def score(run: Predictor, folder: Path, format: export.Format, texts=ODD):
 
 
 def check(run: Predictor, folder: Path, format: export.Format, texts=ODD):
-    expected = run.predict(texts)
+    expected = run.predict_proba(texts)
     assert expected.std(axis=0).max() > 0.005, "a test on which all texts are alike"
     np.testing.assert_allclose(score(run, folder, format, texts), expected, atol=1e-5)
 
@@ -184,13 +184,15 @@ def test_ngrams_and_many_classes(format, pad, tmp_path):
     without = Predictor(
         Path(), run.config, run.class_names, run.tokenizer, run.params, run.temperature, None
     )
-    assert np.abs(without.predict(ODD) - run.predict(ODD)).max() > 0.01, "n-grams do nothing"
+    assert np.abs(without.predict_proba(ODD) - run.predict_proba(ODD)).max() > 0.01, (
+        "n-grams do nothing"
+    )
 
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("cell", ["lstm", "peephole"])
 def test_a_run_stays_in_float32_where_jax_has_64_bits(format, cell, tmp_path):
-    expected = random_run(model={"cell": cell}).predict(ODD)
+    expected = random_run(model={"cell": cell}).predict_proba(ODD)
     with jax.enable_x64(True):
         run = random_run(model={"cell": cell})
         shapes = jax.tree.leaves(jax.eval_shape(run._init))
@@ -233,7 +235,7 @@ def test_the_script_imports_nothing_of_ours(format, needed, tmp_path):
     )
     *lines, modules = done.stdout.splitlines()
     found = [list(json.loads(line)["probabilities"].values()) for line in lines]
-    np.testing.assert_allclose(found, run.predict(ODD[2:4]), atol=1e-5)
+    np.testing.assert_allclose(found, run.predict_proba(ODD[2:4]), atol=1e-5)
     loaded = set(modules.split())
     assert needed in loaded
     assert not loaded & ({"lstm_jax", "flax", "optax", "jax", "onnx"} - {needed})
@@ -249,7 +251,7 @@ def test_names_of_classes_are_data_and_not_code(format, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     printed = json.loads(done.stdout)
     assert tuple(printed["probabilities"]) == names
-    assert printed["label"] == names[int(run.predict(["film"]).argmax())]
+    assert printed["label"] == names[int(run.predict_proba(["film"]).argmax())]
 
 
 def run_score(folder: Path, *arguments: str, given: bytes = b"") -> list[dict]:
@@ -271,7 +273,7 @@ def test_the_script_reads_arguments_a_file_and_standard_input(tmp_path):
     texts = ["film", "", "a very slow film", "schön", "\u6620\u753b <br /> \U0001f3ac", "-"]
     lines = "\ufeff" + "\r\n".join(texts)  # as an editor on Windows leaves it
     (tmp_path / "texts.txt").write_bytes(lines.encode())
-    expected = run.predict(texts)
+    expected = run.predict_proba(texts)
     for printed in (
         run_score(tmp_path, *texts),
         run_score(tmp_path, "--file", str(tmp_path / "texts.txt")),
@@ -294,8 +296,8 @@ def test_any_number_of_texts_is_scored_in_order(format, pad, tmp_path, monkeypat
     script = runpy.run_path(str(tmp_path / "score.py"))
     script["score"].__globals__.update(CHUNK=7, BATCH=3)
     texts = [ODD[n % len(ODD)] for n in range(23)]
-    np.testing.assert_allclose(script["score"](iter(texts)), run.predict(texts), atol=1e-5)
-    np.testing.assert_allclose(script["score"]([""]), run.predict([""]), atol=1e-5)
+    np.testing.assert_allclose(script["score"](iter(texts)), run.predict_proba(texts), atol=1e-5)
+    np.testing.assert_allclose(script["score"]([""]), run.predict_proba([""]), atol=1e-5)
     assert script["score"]([]).shape == (0, 2)
 
 
@@ -349,7 +351,7 @@ def test_the_script_ends_quietly_when_its_output_is_cut(tmp_path):
 def test_a_run_in_bfloat16_is_exported_in_float32(tmp_path):
     run = random_run()
     texts = export.typical_texts(run)
-    expected = run.predict(texts)
+    expected = run.predict_proba(texts)
     model = replace(run.config.model, precision="bfloat16")
     run.config = replace(run.config, model=model)
     run.model = run.model.clone(config=model)
@@ -391,7 +393,7 @@ def test_the_command_proves_what_it_exports(format, trained, tmp_path, monkeypat
         *(f"model.{format}", "tokenizer.json", "score.py")
     }
     texts = small.corpus().train.texts[:5]
-    expected = lstm_jax.load(trained).predict(texts)
+    expected = lstm_jax.load(trained).predict_proba(texts)
     np.testing.assert_allclose(export.run_script(out, texts), expected, atol=1e-5)
 
 
@@ -413,8 +415,8 @@ def test_a_model_that_differs_is_not_left_behind(trained, tmp_path, monkeypatch)
 
     def exported():
         run = lstm_jax.load(trained)
-        expected = run.predict(export.typical_texts(run))
-        monkeypatch.setattr(Predictor, "predict", lambda self, texts: expected)
+        expected = run.predict_proba(export.typical_texts(run))
+        monkeypatch.setattr(Predictor, "predict_proba", lambda self, texts: expected)
         return export.export_run(run, tmp_path / "out", "onnx")
 
     monkeypatch.setattr(export, "_model", warmer)
@@ -465,7 +467,9 @@ def test_a_kill_leaves_no_unproved_folder_and_the_next_export_clears_up(tmp_path
     run = random_run()
     export.export_run(run, out, "onnx")
     assert list(tmp_path.iterdir()) == [out]
-    np.testing.assert_allclose(export.run_script(out, ["film"]), run.predict(["film"]), atol=1e-5)
+    np.testing.assert_allclose(
+        export.run_script(out, ["film"]), run.predict_proba(["film"]), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ["out[1]", "a: b", "schön", "a\\b", "-out", "x" * 250])
@@ -473,7 +477,7 @@ def test_any_path_of_the_file_system_takes_an_export(name, tmp_path):
     run = random_run()
     export.export_run(run, tmp_path / name, "onnx")
     found = export.run_script(tmp_path / name, ["film"])
-    np.testing.assert_allclose(found, run.predict(["film"]), atol=1e-5)
+    np.testing.assert_allclose(found, run.predict_proba(["film"]), atol=1e-5)
 
 
 @pytest.mark.real_data

@@ -25,7 +25,8 @@ STOREYS = {
         "experiments front cli reports recipes predictor train models data text nn core ground"
     ),
     "experiments": "front cli reports recipes predictor train models data text nn core ground",
-    "front": "cli predictor core ground",
+    "front": "cli recipes predictor core ground",
+    "estimators": "recipes predictor data ground",
     "cli": "reports interop recipes predictor train models data text ground",
     "recipes": "reports predictor train models data text nn core ground",
     "reports": "train data text ground",
@@ -47,8 +48,9 @@ EXCEPTIONS = {
 }
 # The core's own: what of others' it imports.
 CORE_LIBRARIES = {"jax", "numpy", "jaxtyping"}
-# The public LSTM functions, and what they call with the same arguments.
-MANY_PARAMETERS = ("lstm", "recurrence", "cell", "variants", "kernels")
+# The public LSTM functions, and what they call with the same arguments; and an estimator, which has
+# its settings one by one, as scikit-learn wants it.
+MANY_PARAMETERS = ("lstm", "recurrence", "cell", "variants", "kernels", "estimators")
 
 
 def modules(*folders: str) -> dict[str, Path]:

@@ -51,7 +51,7 @@ def texts_of(printed):
 
 def test_predict_reads_the_texts_of_a_file_with_columns(run, command, tmp_path):
     texts = [text for text in TEXTS if text]
-    expected = run.predict(texts)
+    expected = run.predict_proba(texts)
     table = "id;Text;label\n" + "".join(f'{n};"{text}";pos\n' for n, text in enumerate(texts))
     (tmp_path / "a.csv").write_bytes(table.encode("utf-16"))
     lines = [json.dumps({"n": 1, "review": text}) for text in texts]
@@ -152,26 +152,32 @@ class Series:
     ids=["tuple", "iterator", "generator", "U", "object", "view", "Series", "keys"],
 )
 def test_predict_takes_whatever_gives_strings(run, make):
-    expected = run.predict(TEXTS)
-    np.testing.assert_array_equal(run.predict(make(TEXTS)), expected)
+    expected = run.predict_proba(TEXTS)
+    np.testing.assert_array_equal(run.predict_proba(make(TEXTS)), expected)
     assert [made.text for made in run.stream(make(TEXTS), batch_size=3)] == TEXTS
 
 
 def test_predict_takes_columns_of_pandas(run):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"text": TEXTS}, index=[9, 9, 3, 1])
-    np.testing.assert_array_equal(run.predict(frame["text"]), run.predict(TEXTS))
-    np.testing.assert_array_equal(run.predict(frame["text"][:0]), np.zeros((0, 2)))
+    np.testing.assert_array_equal(run.predict_proba(frame["text"]), run.predict_proba(TEXTS))
+    np.testing.assert_array_equal(run.predict_proba(frame["text"][:0]), np.zeros((0, 2)))
     with pytest.raises(ValueError, match="texts must have one dimension, got 2"):
-        run.predict(frame)
+        run.predict_proba(frame)
     with pytest.raises(ValueError, match=r"texts\[1\]"):
-        run.predict(pandas.Series(["a", None]))
+        run.predict_proba(pandas.Series(["a", None]))
+
+
+def test_predict_names_the_likeliest_class_of_each_text(run):
+    likeliest = [run.class_names[number] for number in run.predict_proba(TEXTS).argmax(axis=1)]
+    assert run.predict(TEXTS).tolist() == likeliest
+    assert run.predict([]).shape == (0,)
 
 
 def test_predict_of_one_empty_text_in_an_array_is_one_row(run):
-    np.testing.assert_array_equal(run.predict(np.array([""])), run.predict([""]))
+    np.testing.assert_array_equal(run.predict_proba(np.array([""])), run.predict_proba([""]))
     for empty in ([], (), np.array([], "U1"), iter(())):
-        assert run.predict(empty).shape == (0, 2)
+        assert run.predict_proba(empty).shape == (0, 2)
         assert list(run.stream([])) == []
 
 
@@ -193,6 +199,6 @@ def test_predict_of_one_empty_text_in_an_array_is_one_row(run):
 )
 def test_predict_says_what_is_wrong_with_its_texts(run, texts, message):
     with pytest.raises(ValueError, match=message):
-        run.predict(texts)
+        run.predict_proba(texts)
     with pytest.raises(ValueError, match=message):
         list(run.stream(texts))

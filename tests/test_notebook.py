@@ -30,7 +30,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
             continue
         exec(cell.replace('"imdb", BILSTM.train.epochs', '"builtin", 1'), names)
     assert names["result"].outcome.data == "builtin"
-    assert names["run"].predict(names["texts"]).shape == (2, 2)
+    assert names["run"].predict_proba(names["texts"]).shape == (2, 2)
     assert (names["outputs"][1, 2:] == 0).all()
 
 

@@ -63,7 +63,7 @@ def test_all_columns_are_kept_and_predictions_are_those_in_memory(opened, table,
     assert [row["id"] for row in rows] == [*map(str, range(COUNT)), "alone", str(COUNT)]
     assert rows[0]["more"] == 'a "b"; é\nc'
     assert (rows[COUNT]["predicted"], rows[COUNT]["probability"]) == ("", "")
-    expected = opened.predict([*TEXTS, "verdict1"])
+    expected = opened.predict_proba([*TEXTS, "verdict1"])
     found = [row for row in rows if row["predicted"]]
     names = [opened.class_names[place] for place in expected.argmax(1)]
     assert [row["predicted"] for row in found] == names

@@ -41,7 +41,7 @@ import lstm_jax, small
 
 small.train(small.CONFIG, small.corpus(), Path(sys.argv[1]), command="")
 run = lstm_jax.load(sys.argv[1])
-for work in (lambda: run.predict(["good"]), lambda: lstm_jax.load(sys.argv[1])):
+for work in (lambda: run.predict_proba(["good"]), lambda: lstm_jax.load(sys.argv[1])):
     child = os.fork()
     if child == 0:
         try:
@@ -50,7 +50,7 @@ for work in (lambda: run.predict(["good"]), lambda: lstm_jax.load(sys.argv[1])):
             print("refused", error, flush=True)
         os._exit(0)
     os.waitpid(child, 0)
-print("parent", run.predict(["good"]).shape)
+print("parent", run.predict_proba(["good"]).shape)
 """
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -110,6 +110,6 @@ def test_layers_that_drop_out_in_the_recurrence_promote_no_rank(settings):
 
 def test_a_run_trains_and_predicts_without_promoting_a_rank(tmp_path):
     small.train(small.CONFIG, small.corpus(), tmp_path / "run")
-    found = lstm_jax.load(tmp_path / "run").predict(["the verdict0 film", "verdict1", ""])
+    found = lstm_jax.load(tmp_path / "run").predict_proba(["the verdict0 film", "verdict1", ""])
     assert found.shape == (3, 2)
     assert found.argmax(1)[:2].tolist() == [0, 1]

@@ -244,7 +244,7 @@ def test_a_process_killed_while_it_claims_a_folder_leaves_one_to_start_in(tmp_pa
     assert killed.returncode == -signal.SIGKILL
     assert (tmp_path / "run").is_dir()
     train(tmp_path / "run")
-    assert lstm_jax.load(tmp_path / "run").predict(TEXTS).shape == (3, 2)
+    assert lstm_jax.load(tmp_path / "run").predict_proba(TEXTS).shape == (3, 2)
     assert not list((tmp_path / "run").glob(".*"))
 
 
@@ -353,14 +353,14 @@ def test_a_file_that_is_missing_is_named_by_predict_and_by_resume(run, name):
 
 
 def test_lost_weights_are_made_again_from_the_last_checkpoint_as_the_message_says(run):
-    before = lstm_jax.load(run).predict(TEXTS)
+    before = lstm_jax.load(run).predict_proba(TEXTS)
     for file in walk(run / "weights"):
         file.unlink()
     assert f"delete {run / 'result.json'} and give --resume" in refused(lstm_jax.load, run)
     (run / "result.json").unlink()
     assert "go on with --resume" in refused(lstm_jax.load, run)
     train(run, resume=True)
-    np.testing.assert_array_equal(lstm_jax.load(run).predict(TEXTS), before)
+    np.testing.assert_array_equal(lstm_jax.load(run).predict_proba(TEXTS), before)
 
 
 def test_one_changed_bit_of_the_weights_is_seen(run):
@@ -512,7 +512,7 @@ def test_what_changes_no_bit_may_change_when_a_run_goes_on(unfinished, finished)
     train(unfinished, config, resume=True)
     assert Config.load(unfinished / "config.json") == config
     expected, found = (lstm_jax.load(path) for path in (finished, unfinished))
-    np.testing.assert_array_equal(found.predict(TEXTS), expected.predict(TEXTS))
+    np.testing.assert_array_equal(found.predict_proba(TEXTS), expected.predict_proba(TEXTS))
 
 
 CONSTANT = replace(QUICK, optimizer=replace(QUICK.optimizer, schedule="constant"))
@@ -532,7 +532,7 @@ def test_more_epochs_end_at_the_bits_of_a_run_of_so_many(tmp_path, monkeypatch, 
     result = train(tmp_path / "run", longer, resume=True)
     assert result.outcome.steps == 3 * 11
     expected, found = (lstm_jax.load(tmp_path / name) for name in ("at once", "run"))
-    np.testing.assert_array_equal(found.predict(TEXTS), expected.predict(TEXTS))
+    np.testing.assert_array_equal(found.predict_proba(TEXTS), expected.predict_proba(TEXTS))
     assert train(tmp_path / "run", longer, resume=True) == result
 
 

@@ -292,7 +292,7 @@ def test_more_classes_are_learnt_and_predicted(tmp_path):
     assert result.test["accuracy"] is not None
     assert result.test["accuracy"] >= 0.9
     assert corpus.test is not None
-    found = lstm_jax.load(tmp_path / "run").predict(corpus.test.texts)
+    found = lstm_jax.load(tmp_path / "run").predict_proba(corpus.test.texts)
     assert found.shape == (50, 5)
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-6)
     assert (found.argmax(1) == corpus.test.labels).mean() == pytest.approx(result.test["accuracy"])
@@ -363,8 +363,8 @@ def test_every_example_is_predicted_once_whatever_the_buckets(rng, finished):
     path, _ = finished
     run, corpus = lstm_jax.load(path), small.corpus()
     texts = corpus.train.texts[:37]
-    together = run.predict(texts)
-    one_by_one = np.concatenate([run.predict([text]) for text in texts])
+    together = run.predict_proba(texts)
+    one_by_one = np.concatenate([run.predict_proba([text]) for text in texts])
     np.testing.assert_allclose(together, one_by_one, atol=1e-6)
     data = Dataset(run.tokenizer.encode_batch(texts))
     batches = evaluation_batches(data, Batching(5, run.config.text.padding, 3))

@@ -185,7 +185,7 @@ def test_a_classifier_starts_from_it_ngrams_included(pretrained, tmp_path):
     run = lstm_jax.load(tmp_path / "run")
     for name in ("tokenizer.json", "ngrams.json"):
         assert (tmp_path / "run" / name).read_text() == (path / name).read_text()
-    assert run.predict(["verdict1 film"]).shape == (1, 2)
+    assert run.predict_proba(["verdict1 film"]).shape == (1, 2)
 
 
 def test_one_that_was_stopped_ends_with_the_same_bits(pretrained, tmp_path, monkeypatch):

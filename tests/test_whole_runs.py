@@ -51,11 +51,11 @@ def expected(tmp_path_factory) -> np.ndarray:
     """What the run says that nothing happens to."""
     path = tmp_path_factory.mktemp("runs") / "run"
     train(path)
-    return lstm_jax.load(path).predict(TEXTS)
+    return lstm_jax.load(path).predict_proba(TEXTS)
 
 
 def assert_the_same(path: Path, expected: np.ndarray) -> None:
-    found = lstm_jax.load(path).predict(TEXTS)
+    found = lstm_jax.load(path).predict_proba(TEXTS)
     if jax.default_backend() == "cpu":
         np.testing.assert_array_equal(found, expected)
     np.testing.assert_allclose(found, expected, atol=1e-3)

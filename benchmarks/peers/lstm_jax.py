@@ -140,15 +140,15 @@ def vocabulary(size: int) -> Run:
 def prediction(folder: str, batch_size: int) -> Run:
     """Texts to probabilities, as `lstm_jax.predictor` does it."""
     trained, texts = _trained(folder)
-    return lambda: {"probability": trained.predict(texts, batch_size=batch_size)[:, 1]}
+    return lambda: {"probability": trained.predict_proba(texts, batch_size=batch_size)[:, 1]}
 
 
 def latency(folder: str) -> Run:
     """One text to its probability, the next one in each call."""
     trained, texts = _trained(folder)
-    trained.predict(texts[:500], batch_size=1)  # every width is compiled
+    trained.predict_proba(texts[:500], batch_size=1)  # every width is compiled
     order = itertools.cycle(texts[:500])
-    return lambda: {"probability": trained.predict([next(order)])[:, 1]}
+    return lambda: {"probability": trained.predict_proba([next(order)])[:, 1]}
 
 
 def _trained(folder: str) -> tuple[Predictor, list[str]]:

@@ -12,7 +12,7 @@ from lstm_jax.data.buckets import Padding, bucket_edges
 from lstm_jax.data.corpus import UNLABELLED, Corpus, Examples
 from lstm_jax.data.dataset import Dataset
 from lstm_jax.data.description import Description, describe
-from lstm_jax.data.given import as_examples
+from lstm_jax.data.given import as_examples, as_texts
 from lstm_jax.data.imdb import DataUnavailableError
 from lstm_jax.data.reading import Reading
 from lstm_jax.data.sources import check_reading, imdb_or_builtin, load_corpus, load_labelled
@@ -34,6 +34,7 @@ __all__ = [
     "Padding",
     "Reading",
     "as_examples",
+    "as_texts",
     "bucket_edges",
     "check_reading",
     "describe",

@@ -19,19 +19,25 @@ class Examples:
     Args:
         texts: one string for each example.
         labels: int32 `[N]`, each an index into the corpus's `class_names`.
+        weights: `[N]`, how much each counts in training, above 0; by default 1.
 
     Raises:
-        ValueError: if there are not as many labels as texts.
+        ValueError: if there are not as many labels, or weights, as texts.
     """
 
     texts: list[str]
     labels: NDArray[np.int32]
+    weights: NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
         if self.labels.shape != (len(self.texts),):
             raise ValueError(
                 f"labels must have shape ({len(self.texts)},), one for each text, got"
                 f" {self.labels.shape}"
+            )
+        if self.weights is not None and self.weights.shape != self.labels.shape:
+            raise ValueError(
+                f"weights must have shape {self.labels.shape}, got {self.weights.shape}"
             )
 
     def __len__(self) -> int:
@@ -47,7 +53,8 @@ class Examples:
             The examples picked.
         """
         rows = np.asarray(indices, np.int64)
-        return Examples([self.texts[row] for row in rows], self.labels[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return Examples([self.texts[row] for row in rows], self.labels[rows], weights)
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,7 +41,7 @@ def as_examples(
         if class_names is None and (names := _part(texts, "target_names")) is not None:
             class_names = list(names)
         texts, labels = data, target
-    strings = [_checked_text(place, text) for place, text in enumerate(_values(texts, "texts"))]
+    strings = as_texts(texts)
     given = _values(labels, "labels")
     if len(given) != len(strings):
         raise ValueError(f"labels must be as many as texts, {len(strings):,}, got {len(given):,}")
@@ -61,6 +61,22 @@ def as_examples(
     return Examples(strings, np.array([numbers[name] for name in found], np.int32)), ordered
 
 
+def as_texts(texts: Any, argument: str = "texts") -> list[str]:
+    """Makes a list of N strings of what a Python program has.
+
+    Args:
+        texts: as for `as_examples`.
+        argument: what the errors call it.
+
+    Raises:
+        ValueError: naming the argument and the place, if something is no string.
+    """
+    return [
+        _checked_text(f"{argument}[{place}]", text)
+        for place, text in enumerate(_values(texts, argument))
+    ]
+
+
 def _part(bunch: Any, name: str) -> Any:
     """A part of a Bunch, which is a dictionary."""
     return bunch.get(name) if isinstance(bunch, Mapping) else getattr(bunch, name, None)
@@ -77,11 +93,11 @@ def _values(column: Any, argument: str) -> list[Any]:
     return [value.item() if isinstance(value, np.generic) else value for value in column]
 
 
-def _checked_text(place: int, text: Any) -> str:
+def _checked_text(place: str, text: Any) -> str:
     if not isinstance(text, str):
-        raise ValueError(f"texts[{place}] must be a string, got {type(text).__name__}")
+        raise ValueError(f"{place} must be a string, got {type(text).__name__}")
     if not of_labels.is_text(text):
-        raise ValueError(f"texts[{place}] must be valid Unicode, got half a surrogate pair")
+        raise ValueError(f"{place} must be valid Unicode, got half a surrogate pair")
     return text
 
 

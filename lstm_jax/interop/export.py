@@ -222,7 +222,7 @@ def prove(run: Predictor, folder: Path) -> Proof:
     texts = typical_texts(run)
     # On an accelerator a float32 product may be computed in less.
     with jax.default_matmul_precision("highest"):
-        expected = run.predict(texts)
+        expected = run.predict_proba(texts)
     found = run_script(folder, texts)
     differences = np.abs(found - expected).max(axis=1)
     worst = int(differences.argmax())

@@ -12,6 +12,7 @@ import numpy as np
 
 from lstm_jax.data import Corpus
 from lstm_jax.models.config import ModelConfig
+from lstm_jax.recipes.settings import without_idle
 from lstm_jax.text import WordTokenizer, choose_tokenizer
 from lstm_jax.train.config import (
     Config,
@@ -79,6 +80,7 @@ def choose_settings(
         optimizer=OptimizerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=50),
         train=train,
     ).replaced(fixed, given)
+    chosen = without_idle(chosen, fixed)
     return Chosen(chosen, _reasons(chosen, kind, reason, len(texts)))
 
 

@@ -45,10 +45,12 @@ class Labelled(NamedTuple):
     Attributes:
         sequences: the ids of each text, `[length]`, as the model reads them.
         labels: [N].
+        weights: [N], how much each counts in the loss.
     """
 
     sequences: Sequence[NDArray[np.integer]]
     labels: NDArray[np.integer]
+    weights: NDArray[np.floating]
 
 
 def with_linear(
@@ -104,4 +106,5 @@ def _fit(model: TextClassifier, parts: Sequence[Labelled]) -> Params:
         model.outputs,
         model.vocabulary_size,
         model.ngrams,
+        np.concatenate([part.weights for part in parts]),
     )

@@ -169,7 +169,7 @@ def predict_rows(
             failure = error
         if piece.rows:
             texts = [text for text in piece.texts if text is not None]
-            found = iter(predictor.predict(texts, batch_size=choice.batch_size))
+            found = iter(predictor.predict_proba(texts, batch_size=choice.batch_size))
             piece.probabilities.extend(
                 None if text is None else next(found) for text in piece.texts
             )

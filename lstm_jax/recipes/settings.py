@@ -1,6 +1,6 @@
 """Settings that would change nothing, or contradict others, are refused before a run begins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from typing import Any, Literal, NamedTuple
 
@@ -74,6 +74,17 @@ def check_training(config: Config, unlabelled: int) -> None:
             "train.unlabelled must be 0 where there are no texts without labels, got "
             f"{config.train.unlabelled}; --unlabelled FILE gives some"
         )
+
+
+def without_idle(config: Config, given: Collection[str]) -> Config:
+    """The configuration with the default of every setting that has no effect in it.
+
+    Args:
+        config: settings that were chosen, but for those given.
+        given: the names of those, such as "text.ngrams"; they stay, and are refused later.
+    """
+    idle = {rule.name for rule in _RULES if rule.idle(config)}
+    return config.replaced(idle.difference(given), Config())
 
 
 def check_pretraining(config: Config, objective: PretrainingObjective, samples: int) -> None:

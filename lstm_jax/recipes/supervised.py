@@ -113,7 +113,7 @@ def train_classifier(
     size, classes = tokenizer.vocabulary_size, len(corpus.class_names)
     # The LSTM is trained by itself; a linear model comes beside it afterwards.
     model = TextClassifier(replace(config.model, linear=False), size, classes, ngrams)
-    data = Dataset(ids, examples.labels, class_weights(config, examples.labels))
+    data = Dataset(ids, examples.labels, example_weights(config, examples))
     if len(rows):
         soft = None if soft_labels is None else soft_labels[rows, -model.outputs :]
         data += Dataset(unlabelled_ids, soft_labels=soft)
@@ -217,7 +217,8 @@ def evaluator(
 def as_read(config: Config, tokenizer: WordTokenizer, examples: Examples) -> Labelled:
     """Examples as ids, cut as the model reads them."""
     ids = encode_once(tokenizer, examples.texts)
-    return Labelled([config.text.padding.cut(each) for each in ids], examples.labels)
+    cut = [config.text.padding.cut(each) for each in ids]
+    return Labelled(cut, examples.labels, example_weights(config, examples))
 
 
 def initial_parameters(
@@ -275,12 +276,14 @@ def measured(
     )
 
 
-def class_weights(config: Config, labels: NDArray[np.integer]) -> NDArray[np.floating]:
+def example_weights(config: Config, examples: Examples) -> NDArray[np.floating]:
     """The weight of each example in the loss; "balanced" makes the classes count alike."""
+    labels = examples.labels
+    weights = np.ones(len(labels)) if examples.weights is None else examples.weights
     if config.train.class_weights == "equal":
-        return np.ones(len(labels))
+        return weights
     counts = np.bincount(labels)
-    return len(labels) / ((counts > 0).sum() * counts[labels])
+    return weights * len(labels) / ((counts > 0).sum() * counts[labels])
 
 
 def _drawn(texts: int, config: Config) -> NDArray[np.integer]:

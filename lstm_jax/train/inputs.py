@@ -29,6 +29,8 @@ def inputs_of(config: Config, corpus: Corpus, source: RunFolder | None) -> dict[
         for name, part in parts.items()
         if part is not None
     }
+    if corpus.train.weights is not None:
+        inputs["example_weights"] = checksum_of(map(str, corpus.train.weights.tolist()))
     from_counts = config.text.cooccurrence_window > 0 and source is None
     if corpus.unlabelled and (config.train.unlabelled > 0 or from_counts):
         inputs["texts_without_labels"] = checksum_of(corpus.unlabelled)

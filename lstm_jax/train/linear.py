@@ -34,6 +34,7 @@ def fit_linear_ngrams(
     outputs: int,
     vocabulary_size: int,
     ngrams: NGrams | None,
+    weights: NDArray[np.floating] | None = None,
 ) -> Params:
     """Fits the parameters of `lstm_jax.nn.linear.LinearNGrams`.
 
@@ -43,6 +44,7 @@ def fit_linear_ngrams(
         outputs: C; 1 for two classes.
         vocabulary_size: the number of token ids.
         ngrams: those that have weights of their own, if any do.
+        weights: [N], how much each text counts in the loss; by default 1.
 
     Returns:
         The module's parameters, float32.
@@ -52,14 +54,15 @@ def fit_linear_ngrams(
     idf = 1 + np.log((1 + len(sequences)) / (1 + documents))
     lengths = np.sqrt(np.maximum(counts @ idf**2, 1e-12))
     features = sparse.diags_array(1 / lengths) @ counts @ sparse.diags_array(idf)
-    weights, bias = _fit(sparse.csr_array(features), labels, outputs)
+    counted = np.ones(len(sequences)) if weights is None else weights
+    table, bias = _fit(sparse.csr_array(features), labels, outputs, counted)
     # What no text has is not in the length either.
-    tables = idf[:, None] * weights, np.where(documents > 0, idf**2, 0)
+    tables = idf[:, None] * table, np.where(documents > 0, idf**2, 0)
     start, params = 0, {"bias": np.float32(bias)}
     sizes = [vocabulary_size, *(len(keys) for keys in (ngrams.keys if ngrams else ()))]
     for length, size in enumerate(sizes, 1):
-        for name, table in zip(("weights", "squares"), tables, strict=True):
-            params[f"{name}_of_{length}"] = np.float32(table[start : start + size])
+        for name, values in zip(("weights", "squares"), tables, strict=True):
+            params[f"{name}_of_{length}"] = np.float32(values[start : start + size])
         start += size
     return params
 
@@ -110,7 +113,7 @@ def _counts(
 
 
 def _fit(
-    features: Any, labels: NDArray[np.integer], outputs: int
+    features: Any, labels: NDArray[np.integer], outputs: int, counted: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The weights [features, C] and the bias [C] of a logistic regression, by L-BFGS."""
     width, count = features.shape[1], len(labels)
@@ -127,6 +130,7 @@ def _fit(
         else:
             log_probabilities = log_softmax(logits, axis=-1)
             cost, errors = -targets * log_probabilities, np.exp(log_probabilities) - targets
+        cost, errors = counted[:, None] * cost, counted[:, None] * errors
         gradient = STRENGTH * (transposed @ errors) + weights
         of_bias = STRENGTH * errors.sum(0)
         value = STRENGTH * cost.sum() + (weights**2).sum() / 2

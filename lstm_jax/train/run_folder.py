@@ -151,10 +151,14 @@ class RunFolder(NamedTuple):
 
     def write_result(self, result: Result) -> None:
         """Writes what came out, with the checksums of all files that a prediction needs."""
-        files = [self.config, self.data, self.tokenizer, self.ngrams, self.calibration]
-        files = [file for file in files if file.exists()] + _files_below(self.weights)
-        checksums = {self._name(file): sha256(file) for file in files}
+        files = self.predicted_from()
+        checksums = {self._name(file): sha256(file) for file in files if file != self.result}
         _write_sealed(self.result, {**result.to_json(), "checksums": checksums})
+
+    def predicted_from(self) -> list[Path]:
+        """The files that a prediction needs."""
+        files = [self.config, self.data, self.tokenizer, self.ngrams, self.calibration, self.result]
+        return [file for file in files if file.exists()] + _files_below(self.weights)
 
     def load_result(self) -> Result:
         """What result.json holds, once all that a prediction needs is found as the run left it.

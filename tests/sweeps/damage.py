@@ -118,7 +118,7 @@ def go_on(folder: Path, seed: int = 0) -> str:
 def predict(folder: Path) -> str:
     """The class names and probabilities of some texts."""
     run = lstm_jax.load(folder)
-    return str([run.class_names, run.predict(small.corpus().train.texts[:5]).tolist()])
+    return str([run.class_names, run.predict_proba(small.corpus().train.texts[:5]).tolist()])
 
 
 @contextlib.contextmanager
