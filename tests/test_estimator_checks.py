@@ -88,8 +88,9 @@ NOT_APPLICABLE = {
 
 def all_checks() -> list[partial[Any]]:
     """Every check that scikit-learn has for a classifier like this."""
-    estimator = OfRows(random_state=0, settings=TINY)
-    return [check for _, check in estimator_checks_generator(estimator, legacy=True)]
+    estimator: Any = OfRows(random_state=0, settings=TINY)
+    checks: Any = estimator_checks_generator(estimator, legacy=True)
+    return [check for _, check in checks]
 
 
 def name_of(check: partial[Any]) -> str:
