@@ -21,20 +21,27 @@ def printable(text: object) -> str:
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(text))
 
 
-def say(console: Console, text: str, style: str = "") -> None:
-    """Prints lines as they are, however long; a terminal may break them, a file has them whole."""
-    lines = "\n".join(printable(line) for line in text.splitlines())
-    console.print(Text(lines, style=style), soft_wrap=True)
+def say(console: Console, text: str, style: str = "", *, whole: bool = False) -> None:
+    """Prints lines as they are: on a terminal they break between words, elsewhere nowhere.
+
+    Args:
+        console: where.
+        text: the lines.
+        style: of rich.
+        whole: for lines to be copied, such as commands: broken by the terminal alone.
+    """
+    lines = Text("\n".join(printable(line) for line in text.splitlines()), style=style)
+    if console.is_terminal and not whole:
+        lines.overflow = "fold"
+        console.print(lines)
+    else:
+        console.print(lines, soft_wrap=True)
 
 
 def say_sentences(console: Console, lines: Sequence[str]) -> None:
-    """Prints a result in sentences, the first set off: on a terminal they break between words."""
+    """Prints a result in sentences, the first set off."""
     for number, line in enumerate(lines):
-        style = "" if number else "bold"
-        if console.is_terminal:
-            console.print(Text(printable(line), style=style, overflow="fold"))
-        else:
-            say(console, line, style)
+        say(console, line, "" if number else "bold")
 
 
 def say_facts(console: Console, items: Sequence[tuple[str, str]]) -> None:

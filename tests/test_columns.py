@@ -215,3 +215,5 @@ def test_an_encoding_can_be_said(write):
     path = write("c.csv", "text,label\nда,a\nнет,b\n".encode())
     with pytest.raises(ValueError, match="line 2: byte 0xd0 is not ascii"):
         load_corpus(path, Reading(encoding="ascii"))
+    with pytest.raises(ValueError, match=rf"^{path}, after line 0: not UTF-16: .* BOM; save it as"):
+        load_corpus(path, Reading(encoding="utf-16"))

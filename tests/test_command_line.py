@@ -278,9 +278,7 @@ def test_every_option_of_the_help_is_known_by_its_name(monkeypatch, capsys):
         assert known == shown - {"--help"}
 
 
-@pytest.mark.parametrize(
-    "name", ["evaluate", "compare", "inspect", "pretrain", "export", "completion"]
-)
+@pytest.mark.parametrize("name", commands.COMMANDS)
 def test_the_help_of_a_command_shows_how_it_is_used(name, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["anything", name, "--help"])
     with pytest.raises(SystemExit):

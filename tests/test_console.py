@@ -180,7 +180,7 @@ def test_classes_files_and_runs_with_markup_in_their_names_are_shown_as_they_are
     assert f"reading {data}\n" in printed
     assert "│ [/neg]     │" in printed
     assert "│ [neg]      │" in printed
-    assert f"python -m lstm_jax predict '{folder}'" in printed
+    assert f"lstm-jax predict '{folder}'" in printed
     run(monkeypatch, "evaluate", folder, data)
     assert "┃ true class ┃ [/neg] ┃ [neg] ┃" in capsys.readouterr().out
     run(monkeypatch, "evaluate", folder, data, "--json")
@@ -193,6 +193,8 @@ def test_classes_files_and_runs_with_markup_in_their_names_are_shown_as_they_are
     assert f"{folder} is finished" in capsys.readouterr().out
 
 
+# A command is to be copied: the terminal alone may break it.
+COMMAND = "lstm-jax predict runs/mine"
 SENTENCES = ["Accuracy on 2,000 test texts: 91.2 %", "See [red]runs/mine/report.html[/red]\x1b[31m"]
 
 
@@ -202,11 +204,13 @@ def test_sentences_break_between_words_on_a_terminal_and_are_whole_in_a_file(wid
         file = io.StringIO()
         console = Console(file=file, width=width, force_terminal=terminal, color_system=None)
         say_sentences(console, SENTENCES)
+        say(console, COMMAND, whole=True)
         return file.getvalue()
 
     whole = [printable(line) for line in SENTENCES]
-    assert said(False).splitlines() == whole
-    lines = said(True).splitlines()
+    assert said(False).splitlines() == [*whole, COMMAND]
+    *lines, command = said(True).splitlines()
+    assert command == COMMAND
     assert max(map(cell_len, lines)) <= width
     assert " ".join(said(True).split()).startswith(whole[0])
     assert (len(lines) == 2) == (width == 80)

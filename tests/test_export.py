@@ -385,7 +385,10 @@ def test_the_command_proves_what_it_exports(format, trained, tmp_path, monkeypat
     out = tmp_path / "new" / "out"
     command(monkeypatch, "export", trained, out, "--format", format)
     printed = capsys.readouterr().out
-    assert float(printed.split("largest difference over all classes: ")[1].split()[0]) < 1e-5
+    assert (
+        float(re.findall(r"is ready: its probabilities differ .* by (\S+) at most", printed)[0])
+        < 1e-5
+    )
     rows = re.findall(r"class \d\D+(0\.\d{6})\D+(0\.\d{6})", printed)
     assert len(rows) == 6
     np.testing.assert_allclose(*np.array(rows, float).T, atol=2e-6)

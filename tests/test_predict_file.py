@@ -43,9 +43,9 @@ def table(tmp_path):
     return path
 
 
-def rows_of(path):
+def rows_of(path, delimiter=","):
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        return list(csv.DictReader(file, delimiter=delimiter))
 
 
 def run(opened, table, out, **options):
@@ -58,7 +58,7 @@ def test_all_columns_are_kept_and_predictions_are_those_in_memory(opened, table,
     done = run(opened, table, out)
     assert (done.rows, done.unusable) == (COUNT + 2, 1)
     assert done.said == f"1 of 42 rows cannot be used: line {2 * COUNT + 2}: 1 field instead of 3"
-    rows = rows_of(out)
+    rows = rows_of(out, ";")
     assert list(rows[0]) == ["id", "text", "more", "predicted", "probability"]
     assert [row["id"] for row in rows] == [*map(str, range(COUNT)), "alone", str(COUNT)]
     assert rows[0]["more"] == 'a "b"; é\nc'
@@ -97,9 +97,35 @@ def test_a_table_can_become_objects_and_tabs(opened, table, tmp_path):
     assert header == "id\ttext\tmore\tpredicted\tprobability"
 
 
+@pytest.mark.parametrize(
+    ("content", "name", "begin"),
+    [
+        (
+            "\ufeffid;text\n1;verdict0\n2;a;b\n",
+            "out.csv",
+            "\ufeffid;text;predicted;probability\n1;v",
+        ),
+        ("id;text\n1;verdict0\n", "out.csv", "id;text;predicted;probability\n1;verdict0;"),
+        ("\ufeffid,text\n1,verdict0\n", "out.csv", "\ufeffid,text,predicted,probability\n1,v"),
+        ("\ufeffid;text\n1;verdict0\n", "out.tsv", "\ufeffid\ttext\tpredicted\tprobability\n"),
+        ("\ufeffid;text\n1;verdict0\n", "out.jsonl", '{"id": "1", "text": "verdict0", "pred'),
+        ("id|text\n1|verdict0\n", "out.csv", "id,text,predicted,probability\n1,verdict0,"),
+    ],
+)
+def test_a_spreadsheet_opens_the_output_as_it_opens_the_input(
+    opened, tmp_path, content, name, begin
+):
+    (tmp_path / "in.csv").write_bytes(content.encode())
+    run(opened, tmp_path / "in.csv", tmp_path / name)
+    written = (tmp_path / name).read_bytes().decode()
+    assert written.startswith(begin)
+    if "a;b" in content:
+        assert written.splitlines()[-1] == '2;"a;b";;'
+
+
 def test_more_classes_are_named_and_unsure_ones_left_empty(opened, table, tmp_path):
     run(opened, table, tmp_path / "out.csv", choice=Choice(threshold=1.0, top_k=2))
-    row = rows_of(tmp_path / "out.csv")[0]
+    row = rows_of(tmp_path / "out.csv", ";")[0]
     assert row["predicted"] == ""
     assert row["predicted_2"] in opened.class_names
     assert float(row["probability"]) + float(row["probability_2"]) == pytest.approx(1, abs=1e-5)
@@ -110,14 +136,20 @@ def test_more_classes_are_named_and_unsure_ones_left_empty(opened, table, tmp_pa
     ("options", "message"),
     [
         ({"choice": Choice(top_k=3)}, "top_k must be at most 2, the classes of the run, got 3"),
-        ({"resume": True}, r"out\.csv: nothing to resume: .*progress\.json is not there"),
+        ({"resume": True}, r"out\.csv: nothing to resume: there is no such file"),
         ({"reading": Reading(on_error="stop")}, r"new\.csv, line 82: 1 field instead of 3"),
         ({"reading": Reading(text_column=("x",))}, "there must be one column 'x', got 0"),
+        (
+            {"name": "out.xlsx"},
+            r"out\.xlsx: the output must end in \.csv, \.tsv, \.jsonl, \.ndjson$",
+        ),
+        ({"name": "out.csv.gz"}, r"out\.csv\.gz: the output must end in "),
     ],
 )
 def test_what_cannot_be_is_one_line(opened, table, tmp_path, options, message):
+    options = dict(options)
     with pytest.raises(ValueError, match=message):
-        run(opened, table, tmp_path / "out.csv", **options)
+        run(opened, table, tmp_path / options.pop("name", "out.csv"), **options)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +171,9 @@ def test_what_is_there_already_is_not_written_over(opened, table, tmp_path):
     with pytest.raises(ValueError, match=r"out\.csv: exists already; give another"):
         run(opened, table, out)
     assert out.read_text() == "mine"
-    with pytest.raises(ValueError, match="is finished, or not of `predict --out`"):
+    with pytest.raises(
+        ValueError, match="is finished, or not of `predict --out`, since there is no"
+    ):
         run(opened, table, out, resume=True)
     (tmp_path / "b.csv").write_text("text,predicted\na,b\n")
     with pytest.raises(ValueError, match=r"b\.csv: has a column 'predicted' already"):
@@ -173,6 +207,16 @@ def test_a_run_that_was_killed_goes_on_and_every_row_is_there_once(opened, table
     done = run(opened, table, out, choice=Choice(piece=10), resume=True)
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert (done.rows, done.unusable) == (COUNT + 2, 1)
+
+
+@pytest.mark.parametrize("left", [None, b""])
+def test_a_run_that_was_killed_before_its_header_begins_anew(opened, table, tmp_path, left):
+    out = tmp_path / "out.csv"
+    break_off(opened, table, out, 0)
+    out.unlink()
+    if left is not None:
+        out.write_bytes(left)
+    assert run(opened, table, out, resume=True).rows == len(rows_of(out, ";")) == COUNT + 2
 
 
 def test_other_files_settings_and_outputs_are_not_gone_on_with(opened, table, tmp_path):
@@ -217,7 +261,7 @@ def test_the_command_says_what_it_found_and_what_it_did(
 ):
     out = tmp_path / "out.csv"
     command(monkeypatch, "predict", opened.path, "--file", table, "--out", out, "--top-k", "2")
-    assert len(rows_of(out)) == COUNT + 2
+    assert len(rows_of(out, ";")) == COUNT + 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.splitlines()[:2] == [
@@ -234,6 +278,15 @@ def test_the_command_prints_several_classes_and_leaves_unsure_ones_empty(
     fields = capsys.readouterr().out.rstrip("\n").split("\t")
     assert (len(fields), fields[0], fields[-1]) == (5, "", "verdict0")
     assert fields[2] in opened.class_names
+
+
+def test_the_name_of_a_file_among_texts_is_pointed_out(opened, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "new.csv").write_text("text\nverdict0\n")
+    command(monkeypatch, "predict", opened.path, "new.csv", "verdict1", "x" * 300, "a\0.b")
+    said = capsys.readouterr()
+    assert said.err == "'new.csv' is read as a text; for the texts in the file: --file new.csv\n"
+    assert len(said.out.splitlines()) == 4
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=str)

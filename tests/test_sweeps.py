@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweeps import damage
+import lstm_jax
+from tests import small
+from tests.sweeps import damage, large_file
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,3 +53,25 @@ def test_of_two_processes_on_one_folder_one_wins():
     )
     assert "one wins" in pair.stdout, pair.stdout + pair.stderr
     assert pair.returncode == 0
+
+
+def test_a_file_whose_prediction_is_killed_and_resumed_has_every_row_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(large_file, "TEXTS", 40)
+    monkeypatch.setattr(large_file, "CONFIG", small.CONFIG)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
+    run, table, out = (tmp_path / name for name in ("run", "in.csv", "out.csv"))
+    pool, labels = large_file.texts()
+    large_file.train(run, pool, labels)
+    opened = lstm_jax.load(run)
+    rows = large_file.write_table(table, 0.1, pool)
+    expected = [
+        (opened.class_names[each.argmax()], float(each.max())) for each in opened.predict(pool)
+    ]
+    found = large_file.break_and_resume(run, table, out, [0.5])
+    assert len(found.kills) == 1
+    assert found.memory > 1 << 20
+    assert large_file.compare(out, rows, pool, expected) == []
+    lines = out.read_bytes().splitlines(keepends=True)
+    for changed in (lines[:-2], [*lines, *lines[-2:]], [*lines[:1], *lines[3:5], *lines[1:3]]):
+        out.write_bytes(b"".join(changed))
+        assert large_file.compare(out, rows, pool, expected)

@@ -253,7 +253,12 @@ def test_a_file_without_labels_says_where_it_can_go(write):
 
 @pytest.mark.parametrize(
     ("start", "kind"),
-    [(b"PK\x03\x04", "spreadsheet"), (b"PAR1", "Parquet"), (b"%PDF", "PDF")],
+    [
+        (b"PK\x03\x04", "spreadsheet"),
+        (b"PAR1", "Parquet"),
+        (b"%PDF", "PDF"),
+        (bytes(8), "nothing but zeros"),
+    ],
 )
 def test_other_formats_under_the_name_of_text_are_told(write, start, kind):
     for name in ("a.csv", "a.jsonl"):

@@ -136,7 +136,11 @@ def run(preset: Preset, experiment: Experiment, corpus: Corpus) -> None:
     results = [each.result for each in trained]
     console.print(comparison(corpus, results, session.minutes_before))
     folder = shlex.quote(str(trained[-1].path))
-    say(console, f'Try it: python -m lstm_jax predict {folder} "A film I will not forget."')
+    say(
+        console,
+        f'Try it: python -m lstm_jax predict {folder} "A film I will not forget."',
+        whole=True,
+    )
     if experiment.record:
         write_json(experiment.record, {**record(results, session.minutes_before), **about})
         say(console, f"wrote {experiment.record}")

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -71,14 +71,20 @@ def check(
         found = {**description.as_dict(), "estimate": costs, "warnings": warnings}
         print(json.dumps(found, ensure_ascii=False))
         return
+    for note in corpus.notes:
+        say(console, note)
     console.print(classes_table(description))
-    console.print(fields(findings(description, about)))
-    for line in (*corpus.notes, *reasons):
-        say(console, line)
+    console.print(fields([*findings(description, about), *chosen(reasons)]))
     for warning in warnings:
         say(console, f"warning: {warning}", "yellow")
     if not warnings:
         say(console, "No problem was found.")
+
+
+def chosen(reasons: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The settings that `train` would choose: beside a name, a line each."""
+    for number, reason in enumerate(reasons):
+        yield "" if number else "settings of train", reason
 
 
 def problems(

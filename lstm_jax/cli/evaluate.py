@@ -52,5 +52,5 @@ def evaluate(
         return
     console = Console(quiet=quiet)
     say_summary(console, summarise(scored), written)
-    console.print(metrics_table({"given": scored.metrics.as_dict()}))
+    console.print(metrics_table({Path(data).name: scored.metrics.as_dict()}))
     console.print(Confusion(scored.metrics.confusion, scored.class_names, "--json prints them"))

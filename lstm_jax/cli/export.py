@@ -32,7 +32,7 @@ def export(
     proof = export_run(opened, out, format)
     rows = [
         (
-            text if len(text) <= 40 else f"{text[:37]}...",
+            (text if len(text) <= 40 else f"{text[:37]}...") or "(no text)",
             opened.class_names[ours.argmax()],
             f"{ours.max():.6f}",
             f"{theirs[ours.argmax()]:.6f}",
@@ -40,7 +40,11 @@ def export(
         for text, ours, theirs in zip(*proof, strict=True)
     ]
     console = Console()
-    console.print(Sheet(("text", "class", "the run", "score.py"), rows))
+    title = f"{len(rows)} texts made of the run's words, with the probability of their class"
+    console.print(Sheet(("text", "class", "the run", "score.py"), rows, title))
     difference = abs(proof.run - proof.script).max()
-    say(console, f"largest difference over all classes: {difference:.1e}")
-    say(console, f'Try it: python {shlex.quote(str(out / "score.py"))} "some text"')
+    say(
+        console,
+        f"{out} is ready: its probabilities differ from the run's by {difference:.1e} at most",
+    )
+    say(console, f'Try it: python {shlex.quote(str(out / "score.py"))} "some text"', whole=True)

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,6 +53,8 @@ def predict(
     Prints a line for each: the likeliest class, its probability and the text, with tabs between
     them. A tab, a line break or a backslash in a text stands there as \t, \n, \r or \\. A row that
     cannot be used has no class and no probability.
+
+    Example: lstm-jax predict runs/mine --file new.csv --out predicted.csv
 
     Args:
         run: the folder of a trained run.
@@ -148,6 +151,10 @@ def _table(
     from lstm_jax.recipes.predict_file import what_was_found
 
     if texts:
+        for name in texts:
+            if Path(name).suffix and os.path.isfile(name):
+                file_option = f"--file {shlex.quote(name)}"
+                say(said, f"{name!r} is read as a text; for the texts in the file: {file_option}")
         yield texts_table(list(map(_in_utf8, texts)))
     elif file is None:
         stream = cast(io.BufferedReader, sys.stdin.buffer)

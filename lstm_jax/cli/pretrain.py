@@ -71,4 +71,4 @@ def pretrain(
     )
     if (perplexity := result.validation.get("perplexity")) is not None:
         say(console, f"perplexity on held-out texts: {perplexity:.1f}")
-    say(console, f"Try it: lstm-jax train DATA RUN --init {shlex.quote(str(run))}")
+    say(console, f"Try it: lstm-jax train DATA RUN --init {shlex.quote(str(run))}", whole=True)

@@ -115,7 +115,7 @@ def train(
         console.print(Confusion(result.outcome.confusion, corpus.class_names, whole))
     files_written = [path for name in (REPORT, MISTAKES) if (path := run / name).exists()]
     say_summary(console, result.outcome.summary, files_written)
-    say(console, f'Try it: lstm-jax predict {shlex.quote(str(run))} "some text"')
+    say(console, f'Try it: lstm-jax predict {shlex.quote(str(run))} "some text"', whole=True)
 
 
 def check_unlabelled(config: Config, files: Files) -> None:

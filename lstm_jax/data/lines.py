@@ -25,6 +25,7 @@ _NOT_TEXT = {
     b"PAR1": "Parquet",
     b"ARROW1": "Feather or Arrow",
     b"%PDF": "PDF",
+    bytes(8): "nothing but zeros",
 }
 _SHOWN = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8 with byte order mark"}
 _OLD = "windows-1252"
@@ -62,10 +63,11 @@ class Lines(Iterator[str]):
     def __next__(self) -> str:
         try:
             line = next(self._text)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:  # of UTF-16 without a mark not the one with a reason
+            reason = getattr(error, "reason", error)
             raise ValueError(
                 f"{self.name}, after line {self.number}: not {shown(self.encoding)}:"
-                f" {error.reason}; save it as UTF-8"
+                f" {reason}; save it as UTF-8"
             ) from None
         self.number += 1
         self.fault = None

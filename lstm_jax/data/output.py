@@ -36,9 +36,11 @@ class Prediction:
 class Output:
     """Writes the rows of a table with columns for predictions behind their own.
 
+    A CSV file with semicolons or a byte order mark stays one, so that a spreadsheet
+    opens it as it opens the first.
+
     Args:
-        path: the file; `.csv`, `.tsv`, `.jsonl` or `.ndjson` say how it is written. By another name
-            it is written as objects if the table has objects, else as CSV.
+        path: the file; `.csv`, `.tsv`, `.jsonl` or `.ndjson` say how it is written.
         table: the rows come from.
         top_k: how many labels a prediction has.
 
@@ -46,12 +48,13 @@ class Output:
         kind: "csv", "tsv" or "jsonl".
 
     Raises:
-        ValueError: if the table has a column of one of the names already.
+        ValueError: if the file has another name, or the table has a column of one of the new names.
     """
 
     def __init__(self, path: Path, table: TextTable, top_k: int) -> None:
-        fallback = "jsonl" if table.keyed else "csv"
-        self.kind = _KINDS.get(path.suffix.lower(), fallback)
+        if path.suffix.lower() not in _KINDS:
+            raise ValueError(f"{path}: the output must end in {', '.join(_KINDS)}")
+        self.kind = _KINDS[path.suffix.lower()]
         self.table, self.top_k = table, top_k
         more = [f"{name}_{n}" for n in range(2, top_k + 1) for name in ("predicted", "probability")]
         self.names = ["predicted", "probability", *more]
@@ -59,11 +62,15 @@ class Output:
             raise ValueError(
                 f"{table.path}: has a column {min(taken)!r} already; give it another name first"
             )
+        self._delimiter = "\t" if self.kind == "tsv" else ";" if table.delimiter == ";" else ","
         self._values = [table.getter(column) for column in table.columns]
 
     def header(self) -> str:
         """The first line; nothing of a file of objects."""
-        return "" if self.kind == "jsonl" else self._joined([[*self.table.columns, *self.names]])
+        if self.kind == "jsonl":
+            return ""
+        mark = "\ufeff" if self.table.marked else ""
+        return mark + self._joined([[*self.table.columns, *self.names]])
 
     def lines(self, rows: Sequence[Row], predictions: Sequence[Prediction | None]) -> str:
         """Lines for rows, each with its prediction; None for a row that cannot be used."""
@@ -82,8 +89,7 @@ class Output:
 
     def _joined(self, rows: Sequence[Sequence[str]]) -> str:
         text = io.StringIO()
-        delimiter = "\t" if self.kind == "tsv" else ","
-        csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+        csv.writer(text, delimiter=self._delimiter, lineterminator="\n").writerows(rows)
         return text.getvalue()
 
     def _fields(self, row: Row) -> list[str]:
@@ -92,7 +98,7 @@ class Output:
             return [_field(value(row.record)) for value in self._values]
         fields, width = list(map(_field, row.record)), len(self.table.columns)
         if len(fields) > width:
-            fields[width - 1 :] = [",".join(fields[width - 1 :])]
+            fields[width - 1 :] = [self.table.delimiter.join(fields[width - 1 :])]
         return fields + [""] * (width - len(fields))
 
     def _record(self, row: Row) -> dict[str, Any]:

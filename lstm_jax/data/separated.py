@@ -65,7 +65,15 @@ def open_separated(path: Path, reading: Reading) -> TextTable:
         found.append("no header, so the columns are called 1, 2, ...")
     counted = Counted()
     read = partial(_read, path, encoding, dialect, counted)
-    return TextTable(path, dialect.names, read, tuple(found), counted=counted)
+    return TextTable(
+        path,
+        dialect.names,
+        read,
+        tuple(found),
+        counted=counted,
+        delimiter=dialect.delimiter,
+        marked=encoding == "utf-8-sig",
+    )
 
 
 def first_lines(path: Path, encoding: str) -> list[str]:

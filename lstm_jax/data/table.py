@@ -51,6 +51,8 @@ class TextTable:
         classes: the names that stand for the numbers of a column, by its name.
         counted: how far it is read.
         plain: whether there is nothing but a text on each line, of which an empty one is one too.
+        delimiter: what separates the columns; a comma where nothing does.
+        marked: whether it is of separated columns and begins with UTF-8's byte order mark.
     """
 
     path: Path
@@ -62,6 +64,8 @@ class TextTable:
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     counted: Counted = field(default_factory=Counted)
     plain: bool = False
+    delimiter: str = ","
+    marked: bool = False
 
     def sample(self, count: int = 1000) -> list[Row]:
         """The first rows that can be used, at most `count`."""

@@ -217,7 +217,7 @@ def predict_file(
         "run": RunFolder(predictor.path).fingerprint() or "",
         "settings": repr((reading, choice.threshold, choice.top_k, output.kind)),
     }
-    at = _position(out, made_of) if resume else _start(out, output, made_of)
+    at = _position(out, output, made_of) if resume else _start(out, output, made_of)
     progress(at.rows, 0.0)
     faults, rows = Faults(path, reading), islice(table.read(), at.rows, None)
     with out.open("r+b") as file:
@@ -262,31 +262,42 @@ def what_was_found(table: TextTable, reading: Reading) -> str:
 
 
 def _start(out: Path, output: Output, made_of: dict[str, str]) -> Position:
-    beside = position_path(out)
     if out.exists():
-        how = "go on with --resume, or give another name" if beside.exists() else "give another"
+        beside = position_path(out).exists()
+        how = "go on with --resume, or give another name" if beside else "give another"
         raise ValueError(f"{out}: exists already; {how}")
     out.parent.mkdir(parents=True, exist_ok=True)
+    return _begin(out, output, made_of)
+
+
+def _begin(out: Path, output: Output, made_of: dict[str, str]) -> Position:
+    """Writes the header, and before it the position: never is there an output without one."""
     header = output.header().encode(errors="replace")
+    at = Position(0, 0, len(header), hashlib.sha256(header[-_TAIL:]).hexdigest(), made_of)
     with held():
+        write_json(position_path(out), vars(at))
         out.write_bytes(header)
-        at = Position(0, 0, len(header), hashlib.sha256(header[-_TAIL:]).hexdigest(), made_of)
-        write_json(beside, vars(at))
     return at
 
 
-def _position(out: Path, made_of: dict[str, str]) -> Position:
+def _position(out: Path, output: Output, made_of: dict[str, str]) -> Position:
     """Where to go on."""
     beside = position_path(out)
     if not beside.exists():
-        state = "is finished, or not of `predict --out`" if out.exists() else "is not there"
-        raise ValueError(f"{out}: nothing to resume: {beside.name} is not there, so it {state}")
+        if not out.exists():
+            raise ValueError(f"{out}: nothing to resume: there is no such file; leave out --resume")
+        raise ValueError(
+            f"{out}: nothing to resume: it is finished, or not of `predict --out`, since there is"
+            f" no {beside.name}"
+        )
     at: Position = read_json(beside, Position)
     for name, value in made_of.items():
         if at.made_of.get(name) != value:
             raise ValueError(
                 f"{out}: cannot be resumed: the {name} must be what it was when it was begun"
             )
+    if not at.rows and (not out.exists() or out.stat().st_size == 0):
+        return _begin(out, output, made_of)
     size = out.stat().st_size
     if size < at.size or _tail(out, at.size) != at.tail:
         raise ValueError(f"{out}: cannot be resumed: it was changed since it was written")
