@@ -19,13 +19,13 @@ from lstm_jax.cli import reading
 from lstm_jax.data import Corpus
 from lstm_jax.train import evaluation
 
-SETTINGS = [
-    *small.PLAIN,
+SIZES = [
     *("--text.max-length", "24", "--text.vocabulary-size", "50"),
     *("--model.embedding-size", "8", "--model.hidden-size", "8", "--model.embedding-scale", "0.5"),
     *("--optimizer.learning-rate", "0.03", "--train.epochs", "5", "--train.batch-size", "8"),
     *("--train.buckets", "1", "--train.validation-fraction", "0.2"),
 ]
+SETTINGS = [*small.PLAIN, *SIZES]
 
 
 def write_csv(path: Path, examples, names) -> Path:
@@ -208,7 +208,7 @@ def test_the_experiment_says_loudly_that_its_data_is_not_real(
             1,
             "--record",
             tmp_path / "new" / "record.json",
-            *SETTINGS,
+            *SIZES,
         ),
         main=imdb.main,
     )
@@ -231,7 +231,7 @@ def test_the_experiment_says_loudly_that_its_data_is_not_real(
 def test_presets_and_every_field_can_be_set(small_builtin, tmp_path, monkeypatch, capsys):
     command(
         monkeypatch,
-        *("article", "--runs", tmp_path, *SETTINGS, "--text.pad", "back", "--seed", 3),
+        *("article", "--runs", tmp_path, *SIZES, "--text.pad", "back", "--seed", 3),
         main=imdb.main,
     )
     run = lstm_jax.load(tmp_path / "builtin-article-seed3")
