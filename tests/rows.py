@@ -13,7 +13,7 @@ TINY = {
     "text.vocabulary_size": 40,
     "text.ngrams": (),
     "text.cooccurrence_window": 0,
-    "text.max_length": 16,
+    "text.max_length": 32,
     "model.embedding_size": 8,
     "model.hidden_size": 8,
     "model.embedding_scale": 0.5,
