@@ -195,31 +195,37 @@ def compare(
     return wrong
 
 
-def rate(kind: str, run: Path, table: Path) -> float:
-    """Rows a second, in memory or from file to file, without the start of the process."""
+def rate(kind: str, run: Path, table: Path) -> list[float]:
+    """Rows a second, and a second of processors, without the start of the process.
+
+    Args:
+        kind: "memory", or "file" for from file to file.
+        run: of the classifier.
+        table: the file.
+    """
     opened = lstm_jax.load(run)
+    moments: list[tuple[float, float, int]] = []
+
+    def at(rows: int, _: float = 0.0) -> None:
+        moments.append((time.monotonic(), time.process_time(), rows))
+
     if kind == "memory":
         given = list(read_texts(table))
-        opened.predict(given[:2048])
-        began = time.monotonic()
+        opened.predict(given[:2048])  # compiles
+        at(0)
         opened.predict(given)
-        return len(given) / (time.monotonic() - began)
-    moments: list[tuple[int, float]] = []
-    with tempfile.TemporaryDirectory(dir=table.parent) as folder:
-        predict_file(
-            opened,
-            (table, Path(folder) / "out.csv"),
-            Reading(),
-            Choice(),
-            progress=lambda rows, _: moments.append((rows, time.monotonic())),
-        )
-    # The first piece compiles.
-    (first, began), (last, ended) = moments[min(1, len(moments) - 2)], moments[-1]
-    return (last - first) / (ended - began)
+        at(len(given))
+    else:
+        with tempfile.TemporaryDirectory(dir=table.parent) as folder:
+            out = Path(folder) / "out.csv"
+            predict_file(opened, (table, out), Reading(), Choice(), progress=at)
+        del moments[0 : len(moments) > 2]  # the first piece compiles
+    (began, busy, first), (ended, still_busy, last) = moments[0], moments[-1]
+    return [(last - first) / (ended - began), (last - first) / (still_busy - busy)]
 
 
-def measure(kind: str, run: Path, table: Path) -> float:
-    """The rate in a process of its own."""
+def measure(kind: str, run: Path, table: Path) -> list[float]:
+    """Both rates in a process of its own."""
     words = [sys.executable, "-m", "tests.sweeps.large_file", "--rate", kind]
     done = subprocess.run(
         [*words, "--paths", str(run), str(table)],
@@ -229,14 +235,34 @@ def measure(kind: str, run: Path, table: Path) -> float:
         text=True,
         check=True,
     )
-    return float(done.stdout.splitlines()[-1])
+    return [float(each) for each in done.stdout.split()]
+
+
+def compare_rates(run: Path, table: Path, rounds: int) -> float:
+    """Prints the rates from file to file and in memory; gives the one as a share of the other."""
+    rates: dict[str, list[list[float]]] = {"file": [], "memory": []}
+    for _ in range(rounds):
+        for kind, measured in rates.items():
+            measured.append(measure(kind, run, table))
+            passed, busy = measured[-1]
+            print(f"{kind}: {passed:,.0f} rows/s, {busy:,.0f} a second of processors", flush=True)
+    shares = [
+        statistics.median(each[which] for each in rates["file"])
+        / statistics.median(each[which] for each in rates["memory"])
+        for which in (0, 1)
+    ]
+    print(
+        f"from file to file: {shares[0]:.0%} of the rate in memory (medians),"
+        f" {shares[1]:.0%} for each second of processors"
+    )
+    return shares[0]
 
 
 def main() -> None:
     """Makes the file, kills, resumes, compares and measures; status 1 if a claim does not hold."""
     options = tyro.cli(Sweep)
     if options.rate:
-        print(rate(options.rate, *options.paths))
+        print(*rate(options.rate, *options.paths))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -261,13 +287,7 @@ def main() -> None:
         print(f"rows that are wrong: {'; '.join(wrong) or 'none'}", flush=True)
         sample = folder / "sample.csv"
         write_table(sample, min(SAMPLE, options.megabytes), pool)
-        rates: dict[str, list[float]] = {"file": [], "memory": []}
-        for _ in range(options.rounds):
-            for kind, measured in rates.items():
-                measured.append(measure(kind, run, sample))
-                print(f"{kind}: {measured[-1]:,.0f} rows/s", flush=True)
-        share = statistics.median(rates["file"]) / statistics.median(rates["memory"])
-        print(f"from file to file: {share:.0%} of the rate in memory (medians)")
+        share = compare_rates(run, sample, options.rounds)
         sys.exit(bool(wrong) or found.memory >= MOST_MEMORY or share < LEAST_RATE)
 
 
