@@ -17,13 +17,13 @@ from lstm_jax.train import loop
 from lstm_jax.train.config import Config
 from lstm_jax.train.step import train_step
 
-SETTINGS = [
-    *small.PLAIN,
+SIZES = [
     *("--text.max-length", "24", "--model.embedding-size", "8", "--model.hidden-size", "8"),
     *("--train.epochs", "2", "--train.batch-size=20", "--train.checkpoint_every", "3"),
     *("--model.embedding-dropout", "0.1", "--model.pooling", "mean"),
     *("--optimizer.clip-norm", "None", "--train.buckets", "1"),
 ]
+SETTINGS = [*small.PLAIN, *SIZES]
 
 
 def command(monkeypatch, *arguments, main=cli.main):
@@ -122,7 +122,7 @@ def test_a_run_alone_must_be_a_run(files, monkeypatch, capsys):
 
 
 def test_pretraining_goes_on_without_its_options(files, monkeypatch):
-    options = ("--text-column", "review", *SETTINGS[:8])
+    options = ("--text-column", "review", *SIZES[:8])
     task = ("--objective", "next_word", "--samples", 20)
     data = (files / "train.csv", files / "run")
     interrupted(monkeypatch, 1, "pretrain", *data, *options, *task)
@@ -135,7 +135,7 @@ def test_an_experiment_goes_on_with_the_settings_of_each_seed(tmp_path, monkeypa
     builtin = Corpus("builtin", corpus.train, corpus.test, corpus.class_names)
     monkeypatch.setattr(reading, "imdb_or_builtin", lambda unlabelled: (builtin, None))
     start = ("bilstm", "--runs", tmp_path, "--seeds", 3)
-    interrupted(monkeypatch, 4, *start, *SETTINGS, main=imdb.main)
+    interrupted(monkeypatch, 4, *start, *SIZES, main=imdb.main)
     command(monkeypatch, *start, "--resume", "--train.log-every", 2, main=imdb.main)
     config = Config.load(tmp_path / "builtin-bilstm-seed3" / "config.json")
     assert (config.model.hidden_size, config.train.epochs, config.train.log_every) == (8, 2, 2)
