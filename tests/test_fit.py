@@ -79,7 +79,7 @@ def test_a_run_without_a_path_is_deleted_with_it(temporary_files):
 def test_a_path_becomes_the_folder_of_a_run(tmp_path, capsys):
     bunch = Bunch(data=TEXTS, target=CORPUS.train.labels, target_names=["neg", "pos"])
     run = lstm_jax.fit(bunch, path=tmp_path / "run", settings=TINY, quiet=False)
-    assert "reads words" in capsys.readouterr().out
+    assert "Reads words" in capsys.readouterr().out
     again = lstm_jax.load(tmp_path / "run")
     assert (run.path, again.class_names) == (tmp_path / "run", ("neg", "pos"))
     np.testing.assert_array_equal(run.predict_proba(TEXTS), again.predict_proba(TEXTS))

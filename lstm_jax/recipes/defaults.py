@@ -155,9 +155,11 @@ def _reasons(config: Config, kind: str, reason: str, count: int) -> tuple[str, .
     chosen = [
         f"Reads {tokens}{ngrams}: {reason}",
         f"Reads at most {text.max_length:,} {tokens.split()[0]} of a text",
-        f"Sets {train.validation_fraction:.1%} of {count:,} examples aside for validation",
         f"Trains for at most {train.epochs} epochs with batches of {train.batch_size}{patience}",
     ]
+    if train.validation_fraction > 0:
+        part = f"{train.validation_fraction:.1%} of {count:,} examples"
+        chosen.insert(2, f"Sets {part} aside for validation")
     if config.model.linear:
         chosen.append(f"Adds a linear model of {tokens}{ngrams}")
     return tuple(chosen)
