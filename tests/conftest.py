@@ -167,3 +167,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("real_data"):
             item.add_marker(pytest.mark.skip(reason=f"no IMDB reviews at {REAL_DATA}"))
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a file into an empty folder and gives its path."""
+
+    def write_file(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write_file

@@ -8,18 +8,6 @@ from lstm_jax.data.columns import find_columns
 ROWS = "".join(f"{n},a text of some words {n},{('x', 'y')[n % 2]},{n % 7}\n" for n in range(40))
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Writes a file and gives its path."""
-
-    def write_file(name, content):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write_file
-
-
 def found(path, reading=Reading(), labelled=True):  # noqa: B008 - frozen
     """The columns that are read of a file."""
     return tuple(find_columns(open_table(path, reading), reading, labelled=labelled))

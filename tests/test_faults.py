@@ -22,18 +22,6 @@ FAULTS = {
 }
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Writes a file and gives its path."""
-
-    def write_file(name, content):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write_file
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_damaged_row_of_many_is_left_out_and_told(write, fault):
     row = fault.format(long="x" * 201)

@@ -21,18 +21,6 @@ from lstm_jax.data import (
 )
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Writes a file into an empty folder and gives its path."""
-
-    def write_file(name, content):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write_file
-
-
 def complaint(path, **arguments):
     """What the file is refused with."""
     with pytest.raises(ValueError) as error:

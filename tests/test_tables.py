@@ -13,18 +13,6 @@ from lstm_jax.data.lines import stream_lines
 TABLE = "text,label\ngood,pos\nbad,neg\n"
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Writes a file and gives its path."""
-
-    def write_file(name, content):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write_file
-
-
 def refusal(path, function=load_corpus, **arguments):
     """The one line that a file is refused with, which names it."""
     with pytest.raises(ValueError) as error:

@@ -93,10 +93,10 @@ def with_linear(
     for name, of_member, weight in zip(alone, logits, weights, strict=True):
         measured = compute_metrics(of_member, validation.labels)
         members[name] = {"accuracy": measured.accuracy, "loss": measured.loss, "weight": weight}
-    chosen = added(linear, weights)
+    chosen = measuring.logits(added(linear, weights))
     again = _fit(model, [train, validation])
-    combined = replace(fitted, params=added(again, weights), validation=measuring(chosen))
-    return Combined(both, combined, added(again, (0, 1)), members, measuring.logits(chosen))
+    combined = replace(fitted, params=added(again, weights), validation=measuring.measured(chosen))
+    return Combined(both, combined, added(again, (0, 1)), members, chosen)
 
 
 def _fit(model: TextClassifier, parts: Sequence[Labelled]) -> Params:

@@ -140,8 +140,9 @@ def train_classifier(
     fitted, combined = fit(run, loss, batches, evaluate=evaluate, start=start), None
     if config.model.linear:
         with doing(console, "fitting the linear model"):
-            read = as_read(config, tokenizer, examples)
-            held_out = None if validation is None else as_read(config, tokenizer, validation)
+            read, held_out = as_read(config, ids, examples), None
+            if validation is not None:
+                held_out = as_read(config, encode_once(tokenizer, validation.texts), validation)
             combined = with_linear(model, fitted, read, held_out, evaluate)
         model, fitted = combined.model, combined.fitted
     if validation is not None:
@@ -214,9 +215,8 @@ def evaluator(
     return ClassifierEvaluator(model, batches, examples.labels, run.shardings)
 
 
-def as_read(config: Config, tokenizer: WordTokenizer, examples: Examples) -> Labelled:
-    """Examples as ids, cut as the model reads them."""
-    ids = encode_once(tokenizer, examples.texts)
+def as_read(config: Config, ids: Sequence[NDArray[np.integer]], examples: Examples) -> Labelled:
+    """Examples with their ids `[length]` each, cut as the model reads them."""
     cut = [config.text.padding.cut(each) for each in ids]
     return Labelled(cut, examples.labels, example_weights(config, examples))
 

@@ -45,7 +45,10 @@ class ClassifierEvaluator:
 
     def __call__(self, params: Params) -> dict[str, float]:
         """All of `lstm_jax.train.metrics`, `temperature` and `classes_predicted`."""
-        logits = self.logits(params)
+        return self.measured(self.logits(params))
+
+    def measured(self, logits: NDArray[np.floating]) -> dict[str, float]:
+        """The same, from logits [N, C] that are there already."""
         temperature = calibrate(logits, self.labels)
         measured = compute_metrics(logits / temperature, self.labels)
         predicted = int(np.any(measured.confusion, axis=0).sum())
