@@ -8,7 +8,7 @@ import small
 
 from lstm_jax.data import Corpus, Examples, generate_reviews
 from lstm_jax.recipes.defaults import choose_settings
-from lstm_jax.train.config import Config
+from lstm_jax.train.config import Config, TrainConfig
 
 
 def of(texts: list[str], classes: int = 2) -> Corpus:
@@ -55,6 +55,14 @@ def test_more_examples_get_fewer_epochs_and_a_smaller_part_for_validation():
 def test_more_classes_get_more_epochs():
     few, many = (choose_settings(reviews(4_000, classes), Config()).config for classes in (2, 50))
     assert many.train.epochs > few.train.epochs
+
+
+def test_the_learning_rate_rises_for_a_tenth_of_a_short_run():
+    few, many = (choose_settings(reviews(count), Config()).config for count in (40, 4_000))
+    assert few.optimizer.warmup_steps == 3
+    assert many.optimizer.warmup_steps == 50
+    one = replace(Config(), train=TrainConfig(epochs=1))
+    assert choose_settings(reviews(40), one, ("train.epochs",)).config.optimizer.warmup_steps == 0
 
 
 def test_a_linear_model_of_too_many_weights_is_left_out():

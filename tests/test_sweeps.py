@@ -65,7 +65,8 @@ def test_a_file_whose_prediction_is_killed_and_resumed_has_every_row_once(tmp_pa
     opened = lstm_jax.load(run)
     rows = large_file.write_table(table, 0.1, pool)
     expected = [
-        (opened.class_names[each.argmax()], float(each.max())) for each in opened.predict(pool)
+        (opened.class_names[each.argmax()], float(each.max()))
+        for each in opened.predict_proba(pool)
     ]
     found = large_file.break_and_resume(run, table, out, [0.5])
     assert len(found.kills) == 1

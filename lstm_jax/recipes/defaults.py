@@ -30,6 +30,8 @@ _LONGEST = 500
 # classes get 2.2 times as many: with 1,150 steps their loss still fell at the end.
 _STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1200, 3, 30
 _FEWEST_OF_CHARACTERS = 6  # which take a tenth of the time of a review each
+# The learning rate rises for so many steps, and at most for a tenth of a run.
+_WARMUP_STEPS = 50
 # Examples that validation needs to be worth something, and its shares at least and at most.
 _VALIDATED, _SMALLEST_PART, _LARGEST_PART = 200, 0.02, 0.2
 # Beyond so many weights a linear model takes longer to fit than it is worth.
@@ -77,10 +79,13 @@ def choose_settings(
         seed=given.seed,
         text=text,
         model=model,
-        optimizer=OptimizerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=50),
+        optimizer=OptimizerConfig(learning_rate=2e-3, schedule="cosine"),
         train=train,
     ).replaced(fixed, given)
     chosen = without_idle(chosen, fixed)
+    if "optimizer.warmup_steps" not in fixed:
+        warmup = min(_WARMUP_STEPS, _steps(chosen.train, len(corpus.train)) // 10)
+        chosen = replace(chosen, optimizer=replace(chosen.optimizer, warmup_steps=warmup))
     return Chosen(chosen, _reasons(chosen, kind, reason, len(texts)))
 
 
@@ -137,6 +142,12 @@ def _train(count: int, classes: int, text: TextConfig) -> TrainConfig:
         ema_decay=0.99,
         adversarial=0.0 if characters else 0.3,
     )
+
+
+def _steps(train: TrainConfig, count: int) -> int:
+    """About how many gradient steps that many examples get."""
+    trained = round(count * (1 - train.validation_fraction))
+    return train.epochs * -(-trained // train.batch_size)
 
 
 def _reasons(config: Config, kind: str, reason: str, count: int) -> tuple[str, ...]:

@@ -211,9 +211,9 @@ def rate(kind: str, run: Path, table: Path) -> list[float]:
 
     if kind == "memory":
         given = list(read_texts(table))
-        opened.predict(given[:2048])  # compiles
+        opened.predict_proba(given[:2048])  # compiles
         at(0)
-        opened.predict(given)
+        opened.predict_proba(given)
         at(len(given))
     else:
         with tempfile.TemporaryDirectory(dir=table.parent) as folder:
@@ -271,7 +271,8 @@ def main() -> None:
         train(run, pool, labels)
         opened = lstm_jax.load(run)
         expected = [
-            (opened.class_names[each.argmax()], float(each.max())) for each in opened.predict(pool)
+            (opened.class_names[each.argmax()], float(each.max()))
+            for each in opened.predict_proba(pool)
         ]
         rows = write_table(table, options.megabytes, pool)
         size = table.stat().st_size
