@@ -17,7 +17,13 @@ import orbax.checkpoint as ocp
 import pytest
 
 from lstm_jax.train import arrays
-from lstm_jax.train.checkpoints import Checkpoints, load_encoder, load_weights, save_weights
+from lstm_jax.train.checkpoints import (
+    Checkpoints,
+    Progress,
+    load_encoder,
+    load_weights,
+    save_weights,
+)
 from lstm_jax.train.losses import zero_totals
 from lstm_jax.train.step import TrainState
 
@@ -47,10 +53,14 @@ def assert_same(found, expected):
     assert jax.tree.structure(found) == jax.tree.structure(expected)
 
 
+def at(seconds: int) -> Progress:
+    return Progress({}, float(seconds), 0.0)
+
+
 def saved(folder: Path, *steps: int, keep: int = 3) -> Checkpoints:
     checkpoints = Checkpoints(folder, keep)
     for step in steps:
-        checkpoints.save(state(step), {"step": step})
+        checkpoints.save(state(step), at(step))
     return checkpoints
 
 
@@ -62,7 +72,7 @@ def test_any_path_of_the_file_system_holds_weights_and_checkpoints(name, tmp_pat
     assert {path.name for path in run.iterdir()} == {"checkpoints", "weights"}
     restored = Checkpoints(run / "checkpoints", 3).restore(state(0))
     assert restored is not None
-    assert restored.progress == {"step": 8}
+    assert restored.progress == at(8)
     assert_same(restored.state, state(8))
     assert_same(load_weights(run / "weights", params), params())
     encoder = load_encoder(run / "weights")
@@ -112,7 +122,7 @@ def test_one_wrong_bit_anywhere_makes_a_checkpoint_be_skipped_and_said(tmp_path,
         damage(tmp_path / "damaged" / file, rng)
         restored = Checkpoints(tmp_path / "damaged", 3).restore(state(0))
         assert restored is not None
-        assert restored.progress == {"step": 4}
+        assert restored.progress == at(4)
         assert_same(restored.state, state(4))
         (why,) = restored.skipped
         assert str(tmp_path / "damaged" / "8") in why
@@ -127,19 +137,19 @@ def test_a_missing_file_makes_a_checkpoint_be_skipped(file, tmp_path):
     shutil.rmtree(missing) if missing.is_dir() else missing.unlink()
     restored = checkpoints.restore(state(0))
     assert restored is not None
-    assert restored.progress == {"step": 4}
+    assert restored.progress == at(4)
     assert "no such file" in restored.skipped[0]
 
 
 def test_what_comes_after_a_damaged_checkpoint_takes_its_place(tmp_path, rng):
     checkpoints = saved(tmp_path, 4, 8, keep=2)
     damage(tmp_path / "8" / "progress.json", rng)
-    checkpoints.save(state(6), {"step": 6})
+    checkpoints.save(state(6), at(6))
     assert checkpoints.steps == [6, 4]
-    checkpoints.save(state(8), {"step": 8})
+    checkpoints.save(state(8), at(8))
     restored = checkpoints.restore(state(0))
     assert restored is not None
-    assert (restored.progress, restored.skipped) == ({"step": 8}, ())
+    assert (restored.progress, restored.skipped) == (at(8), ())
 
 
 def test_where_no_checkpoint_is_whole_one_line_says_why(tmp_path, rng):
@@ -210,7 +220,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, monke
 
     monkeypatch.setattr(ocp.Checkpointer, "save", full)
     with pytest.raises(OSError, match=r"No space left on device: '.*/checkpoints/8/state'$") as one:
-        checkpoints.save(state(8), {"step": 8})
+        checkpoints.save(state(8), at(8))
     with pytest.raises(OSError, match=r"No space left on device: '.*/weights'$") as two:
         save_weights(tmp_path / "weights", params())
     assert one.value.errno == two.value.errno == errno.ENOSPC
@@ -218,7 +228,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, monke
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["4"]
     assert capfd.readouterr() == ("", "")
     monkeypatch.undo()
-    checkpoints.save(state(8), {"step": 8})
+    checkpoints.save(state(8), at(8))
     assert checkpoints.steps == [8, 4]
 
 
@@ -246,13 +256,13 @@ def test_a_disk_that_really_is_full_keeps_the_last_checkpoint(tmp_path, capfd):
             free = shutil.disk_usage(disk).free
             ballast.write_bytes(bytes(max(1, free - room * 1024)))
             with pytest.raises(OSError, match=r"No space left on device: '.*/8"):
-                checkpoints.save(state(8), {"step": 8})
+                checkpoints.save(state(8), at(8))
             with pytest.raises(OSError, match=r"No space left on device: '.*weights"):
                 save_weights(disk / "weights", params())
             ballast.unlink()
             assert {path.name for path in disk.rglob("*")} == before
         assert capfd.readouterr() == ("", "")
-        checkpoints.save(state(8), {"step": 8})
+        checkpoints.save(state(8), at(8))
         restored = checkpoints.restore(state(0))
         assert restored is not None
         assert_same(restored.state, state(8))
@@ -264,12 +274,12 @@ SAVING = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_checkpoints import Checkpoints, params, save_weights, state
+from test_checkpoints import Checkpoints, at, params, save_weights, state
 folder = Path(sys.argv[1])
 checkpoints, states = Checkpoints(folder / "checkpoints", 2), [state(step) for step in range(4)]
 print("started", flush=True)
 for step in range(10**6):
-    checkpoints.save(states[step % 4]._replace(step=step), {"step": step})
+    checkpoints.save(states[step % 4]._replace(step=step), at(step))
     save_weights(folder / "weights", params())
 """
 
@@ -285,7 +295,7 @@ def test_a_kill_at_any_moment_leaves_whole_checkpoints_and_weights(milliseconds,
     restored = Checkpoints(tmp_path / "checkpoints", 2).restore(state(0))
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} <= set(map(str, range(999)))
     if restored is not None:
-        step = restored.progress["step"]
+        step = int(restored.progress.seconds)
         assert restored.skipped == ()
         assert_same(restored.state, state(step % 4)._replace(step=jnp.int32(step)))
     if (tmp_path / "weights").exists():

@@ -36,7 +36,7 @@ def parts(train: Examples, test: Examples | None = None, validation: Examples | 
     every = train
     if validation is not None:
         labels = np.concatenate([train.labels, validation.labels])
-        every = Examples(train.texts + validation.texts, labels)
+        every = Examples([*train.texts, *validation.texts], labels)
     return Corpus("own", every, test, ("neg", "pos")), train, validation
 
 
@@ -128,7 +128,7 @@ def test_a_text_with_two_labels_is_shown():
 
 def test_few_repeats_among_many_texts_are_not_worth_a_line():
     train, test = numbered(3000), numbered(3000, "new")
-    test.texts[:2] = train.texts[:2]
+    test = Examples([*train.texts[:2], *test.texts[2:]], test.labels)
     assert check_repeats(*parts(train, test)) == []
 
 

@@ -313,45 +313,6 @@ def test_vmap_folds_into_the_batch_and_equals_a_loop():
     assert_close(twice[0], jax.vmap(outputs, (None, 0))(params, inputs), 1e-6)
 
 
-SHARDED = """
-import json, re
-import jax, jax.numpy as jnp, numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
-import test_cpu_kernel as t
-from lstm_jax import Bidirectional, bidirectional_lstm
-mesh = Mesh(np.array(jax.devices()), ("data",))
-params, inputs, lengths, _ = t.problem(8, 12, 5, 7)
-def loss(params, inputs, lengths):
-    both = Bidirectional(params, params)
-    outputs, state = bidirectional_lstm(both, inputs, lengths=lengths, implementation="cpu")
-    return (outputs.forward ** 2).sum() + outputs.backward[:, 0].sum() + state.forward.cell.sum()
-step = jax.jit(jax.value_and_grad(loss, (0, 1)))
-expected = step(params, inputs, lengths)
-split, whole = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
-args = jax.device_put((params, inputs, lengths), (whole, split, split))
-value, (d_params, d_inputs) = step(*args)
-text = step.lower(*args).compile().as_text()
-found = (value, (d_params, d_inputs))
-difference = jax.tree.map(lambda a, b: float(abs(a - b).max()), found, expected)
-print(json.dumps({
-    "devices": len(jax.devices()),
-    "difference": max(jax.tree.leaves(difference)),
-    "d_inputs": str(d_inputs.sharding.spec),
-    "calls": len(re.findall(r"custom-call\\(", text)),
-    "moved": re.findall(r"(all-gather|all-to-all|collective-permute)\\(", text),
-}))
-"""
-
-
-def test_a_sharded_batch_stays_where_it_is():
-    result = run_program(SHARDED, XLA_FLAGS="--xla_force_host_platform_device_count=2")
-    assert result["devices"] == 2
-    assert result["difference"] < 1e-5
-    assert result["d_inputs"] == str(jax.sharding.PartitionSpec("data"))
-    assert result["calls"] == 3  # forward, backward, gradient
-    assert result["moved"] == []
-
-
 @pytest.mark.parametrize("platform", ["tpu", "cuda", "cpu"])
 def test_auto_is_decided_for_the_platform_of_the_program(platform):
     params, inputs, _, _ = problem(4, 6, 5, 7)

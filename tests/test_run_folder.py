@@ -17,15 +17,9 @@ import small
 from small import pretrain
 
 import lstm_jax
-from lstm_jax import cli, files
+from lstm_jax import files
 from lstm_jax.recipes import distill, supervised
-from lstm_jax.text import NGrams, WordTokenizer
-from lstm_jax.train import config as config_module
 from lstm_jax.train import loop, open_run
-from lstm_jax.train.config import Config
-from lstm_jax.train.lock import locked
-from lstm_jax.train.result import Result
-from lstm_jax.train.run_folder import RunFolder
 from lstm_jax.train.step import train_step
 
 QUICK = replace(small.CONFIG, train=replace(small.CONFIG.train, epochs=1, checkpoint_every=4))
@@ -148,7 +142,7 @@ def test_pretraining_knows_its_texts_and_its_task(tmp_path):
 
     first = run()
     assert run(resume=True) == first
-    assert "other texts" in refused(run, TEXTS * 9, resume=True)
+    assert "other texts" in refused(run, [*TEXTS] * 9, resume=True)
     said = refused(run, objective="next_word", resume=True)
     assert "objective (two_view, not next_word)" in said
     assert "no classes" in refused(lstm_jax.load, tmp_path / "run")
@@ -156,9 +150,9 @@ def test_pretraining_knows_its_texts_and_its_task(tmp_path):
 
 def test_the_same_texts_cut_at_other_places_are_others():
     corpus = small.corpus()
-    cut = replace(corpus, train=replace(corpus.train, texts=[*corpus.train.texts]))
-    first = cut.train.texts[0]
-    cut.train.texts[:2] = [first[:-1], first[-1] + cut.train.texts[1]]
+    first, second, *rest = corpus.train.texts
+    texts = [first[:-1], first[-1] + second, *rest]
+    cut = replace(corpus, train=replace(corpus.train, texts=texts))
     same, others = (open_run.checksum_of(c.train.texts) for c in (corpus, cut))
     assert same != others
 
@@ -255,69 +249,6 @@ def test_files_that_are_no_run_are_kept(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-# One process at a time.
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from lstm_jax.train.run_folder import RunFolder
-from lstm_jax.train.lock import locked
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-@pytest.fixture
-def holder(tmp_path):
-    """A process that holds the folder `tmp_path / "run"`."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "run")],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
-
-
-def test_a_second_process_is_refused_and_a_dead_one_leaves_no_lock(holder, tmp_path):
-    said = refused(train, tmp_path / "run")
-    assert said == f"run folder {tmp_path / 'run'} is in use by process {holder.pid}"
-    assert refused(train, tmp_path / "run", resume=True) == said
-    holder.kill()
-    holder.wait()
-    assert train(tmp_path / "run").outcome.steps > 0
-    assert not (tmp_path / "run" / ".lock").exists()
-
-
-def test_a_run_in_the_same_process_is_refused_too(tmp_path, monkeypatch):
-    def again(*arguments):
-        assert "in use by process" in refused(train, tmp_path / "run", resume=True)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(loop, "train_step", again)
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "run")
-
-
-def test_a_lock_deletes_only_what_it_made(tmp_path):
-    with locked(tmp_path / "a" / "b"):
-        (tmp_path / "a" / "mine").write_text("")
-    assert [path.name for path in tmp_path.rglob("*")] == ["a", "mine"]
-
-
-def test_a_file_system_without_locks_is_done_without(tmp_path, monkeypatch):
-    def no_locks(*_):
-        raise OSError(37, "No locks available")
-
-    monkeypatch.setattr("fcntl.flock", no_locks)
-    with locked(tmp_path / "run"), locked(tmp_path / "run"):
-        pass
-
-
 # What is read is what was written.
 
 
@@ -398,98 +329,6 @@ def test_json_that_is_wrong_is_named_in_one_line(run, name, content, message):
         assert re.search(message, said)
 
 
-@pytest.fixture(scope="module")
-def older(tmp_path_factory):
-    """A finished run as version 0.1 left it: of format 1, and the result's names with no parts."""
-    path = tmp_path_factory.mktemp("runs") / "older"
-    command = "python -m lstm_jax train train.csv older --text.phrases 30 --model.phrase-dropout 0"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(config_module, "FORMAT", 1)
-        patch.setattr(Result, "to_json", lambda _: {"test_accuracy": 0.9, "fingerprint": "1"})
-        train(path, command=command)
-    return path
-
-
-def test_a_run_of_version_0_1_is_refused_in_one_line(older, tmp_path):
-    message = (
-        f"{older / 'config.json'}: format must be 2, got 1: the run was made by version 0.1 of"
-        " lstm_jax, and must be trained again or opened with that"
-    )
-    assert refused(lstm_jax.load, older) == message
-    assert refused(train, older, resume=True) == message
-    assert refused(train, tmp_path / "run", init=older) == message
-    assert refused(pretrain, QUICK, TEXTS, tmp_path / "run", init=older) == message
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("begin", ["predict", "--resume", "data and --resume", "--init"])
-def test_a_run_of_version_0_1_is_refused_by_every_command(
-    older, tmp_path, monkeypatch, capsys, begin
-):
-    rows = [f"{text},{label}" for label, text in enumerate(TEXTS)]
-    (tmp_path / "train.csv").write_text("\n".join(["text,label", *rows]))
-    data = str(tmp_path / "train.csv")
-    arguments = {
-        "predict": ["predict", str(older), "a film"],
-        "--resume": ["train", "--resume", str(older)],
-        "data and --resume": ["train", data, str(older), "--resume"],
-        "--init": ["train", data, str(tmp_path / "run"), "--init", str(older)],
-    }
-    before = {file: file.read_bytes() for file in walk(older)}
-    monkeypatch.setattr(sys, "argv", ["lstm_jax", *arguments[begin]])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert stopped.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"lstm-jax: {older / 'config.json'}: format must be 2, got 1: the run ")
-    assert said.count("\n") == 1
-    assert {file: file.read_bytes() for file in walk(older)} == before
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ('{"temperature": NaN}', "temperature"),
-        ('{"temperature": Infinity}', "temperature"),
-        ('{"temperature": -1}', "temperature"),
-        ('{"temperature": 0}', "temperature"),
-        ('{"temperature": "1"}', "temperature"),
-        ("{}", "temperature"),
-        ('{"temperature": 1, "more": 1}', "more"),
-    ],
-)
-def test_a_temperature_that_is_none_is_refused(tmp_path, content, message):
-    (tmp_path / "calibration.json").write_text(content)
-    said = refused(RunFolder(tmp_path).temperature)
-    assert f"calibration.json: {message}" in said
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"keys": []},
-        {"vocabulary_size": 9, "keys": [[3, 2]]},
-        {"vocabulary_size": 9, "keys": [["a"]]},
-        {"vocabulary_size": 9, "keys": [[2**40]]},
-        {"vocabulary_size": 0, "keys": []},
-        {"vocabulary_size": 9, "keys": 3},
-        3,
-    ],
-)
-def test_ngrams_that_are_none_are_refused(tmp_path, content):
-    path = tmp_path / "ngrams.json"
-    path.write_text(json.dumps(content))
-    assert f"{path}: " in refused(NGrams.load, path)
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"{}", b"[]", b'{"model": 3}'])
-def test_a_tokenizer_that_is_none_is_refused(tmp_path, content):
-    path = tmp_path / "tokenizer.json"
-    path.write_bytes(content)
-    assert f"{path}: " in refused(WordTokenizer.load, path)
-
-
 @pytest.mark.parametrize("name", ["tokenizer.json", "data.json", "config.json"])
 def test_an_unfinished_run_does_not_go_on_with_a_file_that_was_changed(unfinished, name):
     content = (unfinished / name).read_text()
@@ -501,62 +340,3 @@ def test_an_unfinished_run_does_not_go_on_with_a_file_that_was_changed(unfinishe
     assert f"{unfinished / name}: not as the run wrote it" in refused(
         train, unfinished, config, resume=True
     )
-
-
-# Settings that may change, and more epochs.
-
-
-def test_what_changes_no_bit_may_change_when_a_run_goes_on(unfinished, finished):
-    training = replace(QUICK.train, checkpoint_every=3, log_every=5, keep_checkpoints=1)
-    config = replace(QUICK, train=training)
-    train(unfinished, config, resume=True)
-    assert Config.load(unfinished / "config.json") == config
-    expected, found = (lstm_jax.load(path) for path in (finished, unfinished))
-    np.testing.assert_array_equal(found.predict_proba(TEXTS), expected.predict_proba(TEXTS))
-
-
-CONSTANT = replace(QUICK, optimizer=replace(QUICK.optimizer, schedule="constant"))
-
-
-@pytest.mark.parametrize("finish", [True, False])
-def test_more_epochs_end_at_the_bits_of_a_run_of_so_many(tmp_path, monkeypatch, finish):
-    longer = replace(CONSTANT, train=replace(CONSTANT.train, epochs=3))
-    train(tmp_path / "at once", longer)
-    with monkeypatch.context() as patch:
-        if not finish:
-            stop_after(patch, 6)
-        try:
-            train(tmp_path / "run", CONSTANT)
-        except KeyboardInterrupt:
-            assert not finish
-    result = train(tmp_path / "run", longer, resume=True)
-    assert result.outcome.steps == 3 * 11
-    expected, found = (lstm_jax.load(tmp_path / name) for name in ("at once", "run"))
-    np.testing.assert_array_equal(found.predict_proba(TEXTS), expected.predict_proba(TEXTS))
-    assert train(tmp_path / "run", longer, resume=True) == result
-
-
-def test_more_epochs_are_refused_where_every_step_depends_on_them(run):
-    longer = replace(QUICK, train=replace(QUICK.train, epochs=3))
-    said = refused(train, run, longer, resume=True)
-    assert "train.epochs: 1, not 3 (with optimizer.schedule cosine" in said
-    assert lstm_jax.load(run)
-
-
-@pytest.mark.parametrize("killed_at", ["data.json", "config.json"])
-def test_more_epochs_broken_off_while_they_are_written_down(tmp_path, monkeypatch, killed_at):
-    train(tmp_path / "run", CONSTANT)
-    longer = replace(CONSTANT, train=replace(CONSTANT.train, epochs=2))
-    write = Path.replace
-
-    def kill(self, target):
-        if Path(target).name == killed_at:
-            raise KeyboardInterrupt
-        return write(self, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", kill)
-        with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "run", longer, resume=True)
-    assert train(tmp_path / "run", CONSTANT, resume=True).outcome.steps == 11
-    assert train(tmp_path / "run", longer, resume=True).outcome.steps == 22

@@ -7,6 +7,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from jax.sharding import PartitionSpec
+from test_cpu_kernel import run_program
 
 TESTS = Path(__file__).parent
 
@@ -146,3 +148,42 @@ def test_shard_map_with_its_checks_gives_the_same_numbers():
 
 def test_a_batch_split_over_an_explicit_mesh_gives_the_same_numbers_and_stays_split():
     run_on_two_devices(EXPLICIT)
+
+
+SHARDED = """
+import json, re
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+import test_cpu_kernel as t
+from lstm_jax import Bidirectional, bidirectional_lstm
+mesh = Mesh(np.array(jax.devices()), ("data",))
+params, inputs, lengths, _ = t.problem(8, 12, 5, 7)
+def loss(params, inputs, lengths):
+    both = Bidirectional(params, params)
+    outputs, state = bidirectional_lstm(both, inputs, lengths=lengths, implementation="cpu")
+    return (outputs.forward ** 2).sum() + outputs.backward[:, 0].sum() + state.forward.cell.sum()
+step = jax.jit(jax.value_and_grad(loss, (0, 1)))
+expected = step(params, inputs, lengths)
+split, whole = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
+args = jax.device_put((params, inputs, lengths), (whole, split, split))
+value, (d_params, d_inputs) = step(*args)
+text = step.lower(*args).compile().as_text()
+found = (value, (d_params, d_inputs))
+difference = jax.tree.map(lambda a, b: float(abs(a - b).max()), found, expected)
+print(json.dumps({
+    "devices": len(jax.devices()),
+    "difference": max(jax.tree.leaves(difference)),
+    "d_inputs": str(d_inputs.sharding.spec),
+    "calls": len(re.findall(r"custom-call\\(", text)),
+    "moved": re.findall(r"(all-gather|all-to-all|collective-permute)\\(", text),
+}))
+"""
+
+
+def test_a_sharded_batch_stays_where_it_is():
+    result = run_program(SHARDED, XLA_FLAGS="--xla_force_host_platform_device_count=2")
+    assert result["devices"] == 2
+    assert result["difference"] < 1e-5
+    assert result["d_inputs"] == str(PartitionSpec("data"))
+    assert result["calls"] == 3  # forward, backward, gradient
+    assert result["moved"] == []

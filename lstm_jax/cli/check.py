@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -63,7 +64,7 @@ def check(
             len(tested),
             description.lengths.sample,
             tokenizer.vocabulary_size,
-            sum(map(len, [*corpus.train.texts, *tested])),
+            sum(map(len, chain(corpus.train.texts, tested))),
         ),
     )
     if as_json:

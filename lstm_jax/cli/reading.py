@@ -1,5 +1,6 @@
 """The texts that a command line names."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -8,6 +9,7 @@ from lstm_jax.console import doing, say
 from lstm_jax.data import Corpus, Reading, imdb_or_builtin, load_corpus, read_texts
 from lstm_jax.data.faults import Faults
 from lstm_jax.data.sources import is_own
+from lstm_jax.data.stored import Collected
 from lstm_jax.files import expanded
 
 _FIND_OUT = Reading()
@@ -21,7 +23,7 @@ class Unlabelled(NamedTuple):
         warnings: a line each on rows that cannot be used.
     """
 
-    texts: list[str]
+    texts: Sequence[str]
     warnings: tuple[str, ...] = ()
 
 
@@ -59,7 +61,7 @@ def read_without_labels(name: str, reading: Reading) -> Unlabelled:
     path = expanded(name)
     if is_own(name) and path.exists():
         faults = Faults(path, reading)
-        texts = [text for text in read_texts(path, reading, faults) if text.strip()]
+        texts = Collected(text for text in read_texts(path, reading, faults) if text.strip()).found
         warning = faults.warning()
         return Unlabelled(texts, () if warning is None else (warning,))
     corpus = load_corpus(name, unlabelled=True)

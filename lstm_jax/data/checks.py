@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lstm_jax.data.corpus import Corpus, Examples
 from lstm_jax.data.description import Description
-from lstm_jax.data.duplicates import normalised
+from lstm_jax.data.duplicates import keys_of, normalised, text_at, with_two_labels
 from lstm_jax.text.tokenizer import START, UNKNOWN, WordTokenizer
 
 # With fewer examples than this a share is known to no better than ten points either way.
@@ -85,26 +85,24 @@ def check_repeats(corpus: Corpus, train: Examples, validation: Examples | None) 
     """
     warnings = []
     parts = {"train": train, "validation": validation, "test": corpus.test}
-    keys = {name: [normalised(t) for t in part.texts] for name, part in parts.items() if part}
-    trained_on = set(keys["train"])
+    there = {name: part for name, part in parts.items() if part}
+    keys = {name: keys_of(part.texts) for name, part in there.items()}
     if validation:
-        again = sum(key in trained_on for key in keys["validation"])
+        again = int(np.isin(keys["validation"], keys["train"]).sum())
         if again >= _REPEATED_IN_VALIDATION * len(validation):
             warnings += _repeated(again, len(validation), "validation", "remove repeated rows")
     if corpus.test:
-        trained_on.update(keys.get("validation", ()))
-        again = sum(key in trained_on for key in keys["test"])
+        known = [keys[name] for name in keys if name != "test"]
+        again = int(np.isin(keys["test"], np.concatenate(known)).sum())
         if again >= _REPEATED_IN_TEST * len(corpus.test):
             warnings += _repeated(again, len(corpus.test), "test", "remove them from either")
-    labels: dict[str, set[int]] = {}
-    for name, part in parts.items():
-        if part:
-            for key, label in zip(keys[name], part.labels.tolist(), strict=True):
-                labels.setdefault(key, set()).add(label)
-    both = [key for key, given in labels.items() if key and len(given) > 1]
-    if both and len(both) >= _CONTRADICTING * len(labels):
-        shown = both[0] if len(both[0]) <= 40 else f"{both[0][:37]}..."
-        given = " and ".join(repr(corpus.class_names[label]) for label in sorted(labels[both[0]]))
+    all_keys = np.concatenate(list(keys.values()))
+    both = with_two_labels(all_keys, np.concatenate([part.labels for part in there.values()]))
+    if both and len(both) >= _CONTRADICTING * len(np.unique(all_keys)):
+        row, labels = both[0]
+        text = normalised(text_at([part.texts for part in there.values()], row))
+        shown = text if len(text) <= 40 else f"{text[:37]}..."
+        given = " and ".join(repr(corpus.class_names[label]) for label in labels)
         have = "has" if len(both) == 1 else "have"
         warnings.append(
             f"{_count(len(both), 'text')} of the data {have} more than one label, such as"

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_jax.data.stored import taken
+
 # Stands in the place of the label of a text that has none.
 UNLABELLED = -1
 
@@ -17,7 +19,7 @@ class Examples:
     """Labelled texts.
 
     Args:
-        texts: one string for each example.
+        texts: one string for each example; a list, or `StoredTexts`.
         labels: int32 `[N]`, each an index into the corpus's `class_names`.
         weights: `[N]`, how much each counts in training, above 0; by default 1.
 
@@ -25,7 +27,7 @@ class Examples:
         ValueError: if there are not as many labels, or weights, as texts.
     """
 
-    texts: list[str]
+    texts: Sequence[str]
     labels: NDArray[np.int32]
     weights: NDArray[np.floating] | None = None
 
@@ -54,7 +56,7 @@ class Examples:
         """
         rows = np.asarray(indices, np.int64)
         weights = None if self.weights is None else self.weights[rows]
-        return Examples([self.texts[row] for row in rows], self.labels[rows], weights)
+        return Examples(taken(self.texts, rows), self.labels[rows], weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,7 @@ class Corpus:
     train: Examples
     test: Examples | None
     class_names: tuple[str, ...]
-    unlabelled: list[str] = field(default_factory=list)
+    unlabelled: Sequence[str] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from lstm_jax.data.buckets import Padding
 from lstm_jax.data.corpus import Corpus, Examples
-from lstm_jax.data.duplicates import near_duplicates, normalised
+from lstm_jax.data.duplicates import (
+    keys_of,
+    near_duplicates,
+    normalised,
+    text_at,
+    with_two_labels,
+)
+from lstm_jax.data.stored import taken
 from lstm_jax.text.scripts import Choice, choose_tokenizer, scripts
 from lstm_jax.text.tokenizer import WordTokenizer
 
@@ -190,32 +198,31 @@ def _empty(examples: Examples) -> int:
 
 
 def _repeats(corpus: Corpus, *, near: bool) -> Repeats:
-    keys = [normalised(text) for text in corpus.train.texts]
-    known = set(keys)
-    labels: dict[str, set[int]] = {}
-    for key, label in zip(keys, corpus.train.labels.tolist(), strict=True):
-        labels.setdefault(key, set()).add(label)
+    known = keys = keys_of(corpus.train.texts)
+    labels = corpus.train.labels
     test = compared = close = None
     if corpus.test is not None:
-        of_test = [normalised(text) for text in corpus.test.texts]
-        same = np.array([key in known for key in of_test], bool)
+        of_test = keys_of(corpus.test.texts)
+        same = np.isin(of_test, known)
         test = int(same.sum())
-        for key, label in zip(of_test, corpus.test.labels.tolist(), strict=True):
-            labels.setdefault(key, set()).add(label)
+        keys = np.concatenate([known, of_test])
+        labels = np.concatenate([labels, corpus.test.labels])
         if near:
-            rows = np.arange(len(of_test))[:: _step([*corpus.train.texts, *corpus.test.texts])]
+            rows = np.arange(len(of_test))[:: _step(chain(corpus.train.texts, corpus.test.texts))]
             others = corpus.train.texts[:: _step(corpus.train.texts)]
-            nearly = near_duplicates([corpus.test.texts[row] for row in rows], others)
+            nearly = near_duplicates(taken(corpus.test.texts, rows), others)
             close, compared = int((nearly & ~same[rows]).sum()), len(rows)
-    both = [key for key, given in labels.items() if key and len(given) > 1]
+    both = with_two_labels(keys, labels)
+    parts = [corpus.train.texts, [] if corpus.test is None else corpus.test.texts]
     examples = tuple(
-        (key, tuple(corpus.class_names[label] for label in sorted(labels[key])))
-        for key in both[:_EXAMPLES]
+        (normalised(text_at(parts, row)), tuple(corpus.class_names[label] for label in given))
+        for row, given in both[:_EXAMPLES]
     )
-    return Repeats(len(keys) - len(known), len(both), examples, test, close, compared or 0)
+    repeated = len(known) - len(np.unique(known))
+    return Repeats(repeated, len(both), examples, test, close, compared or 0)
 
 
-def _step(texts: Sequence[str]) -> int:
+def _step(texts: Iterable[str]) -> int:
     """Every how many-th text is looked at for near duplicates."""
     return -(-sum(map(len, texts)) // NEAR_CHARACTERS) or 1
 

@@ -19,6 +19,7 @@ from lstm_jax.data.objects import open_json
 from lstm_jax.data.plain import open_plain
 from lstm_jax.data.reading import Reading
 from lstm_jax.data.separated import open_separated
+from lstm_jax.data.stored import Collected
 from lstm_jax.data.table import MISSING, Record, TextTable
 
 _READ_ALL = Reading()
@@ -121,7 +122,7 @@ def read_labelled(
     assert chosen.label is not None
     text_of, value_of = text_getter(table, chosen.text), table.getter(chosen.label)
     known = table.classes.get(chosen.label)
-    texts, numbers, seen = [], array("i"), {}
+    texts, numbers, seen = Collected(), array("i"), {}
     for row in table.read():
         faults.rows += 1
         try:
@@ -136,17 +137,17 @@ def read_labelled(
                 f"{path}, {table.place(row)}: the label must be one of {whose},"
                 f" {', '.join(map(repr, names))}, got {label!r}"
             )
-        texts.append(text)
+        texts.add(text)
         numbers.append(seen.setdefault(label, len(seen)))
     if not faults.rows:
         raise ValueError(f"{path}: no rows")
     faults.check()
-    if not texts:
+    if not numbers:
         raise ValueError(f"{path}: {faults.said()}; there must be one that can")
     class_names = names or known or labels.ordered(seen)
     place_of = {name: place for place, name in enumerate(class_names)}
     order = np.array([place_of[label] for label in seen], np.int32)
-    examples = Examples(texts, order[np.frombuffer(numbers, np.intc)])
+    examples = Examples(texts.found, order[np.frombuffer(numbers, np.intc)])
     counts = np.bincount(examples.labels, minlength=len(class_names)).tolist()
     near = None if names else labels.near_equal_warning(dict(zip(class_names, counts, strict=True)))
     warnings = [faults.warning(), f"{path}: {near}" if near else None]

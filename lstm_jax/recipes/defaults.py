@@ -4,7 +4,7 @@ What they are for each size and kind of data was chosen on sentences, questions,
 and reviews, from 400 to 25,000 of them; dev/LOG.md has the figures.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -89,7 +89,7 @@ def choose_settings(
     return Chosen(chosen, _reasons(chosen, kind, reason, len(texts)))
 
 
-def _text(kind: TokenizerName, texts: list[str]) -> TextConfig:
+def _text(kind: TokenizerName, texts: Sequence[str]) -> TextConfig:
     """What is read of each text."""
     sample = texts[:: -(-len(texts) // _SAMPLE)]
     tokenizer = WordTokenizer.train(sample, preset=kind, vocabulary_size=20_000)

@@ -16,6 +16,7 @@ from lstm_jax.data import (
     split_validation,
     training_batches,
 )
+from lstm_jax.data.stored import taken
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.recipes.advice import (
     about_members,
@@ -109,7 +110,7 @@ def train_classifier(
         tokenizer = make_tokenizer(run, source, examples.texts)
         ids = encode_once(tokenizer, examples.texts)
         ngrams = make_ngrams(run, source, ids, tokenizer)
-        unlabelled_ids = encode_once(tokenizer, [corpus.unlabelled[row] for row in rows])
+        unlabelled_ids = encode_once(tokenizer, taken(corpus.unlabelled, rows))
     size, classes = tokenizer.vocabulary_size, len(corpus.class_names)
     # The LSTM is trained by itself; a linear model comes beside it afterwards.
     model = TextClassifier(replace(config.model, linear=False), size, classes, ngrams)

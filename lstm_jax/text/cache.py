@@ -25,6 +25,7 @@ _FILES = 12
 
 # Below this many texts, reading a file takes as long as cutting them.
 _WORTHWHILE = 1000
+_MOST_IDS = 1 << 28
 
 
 def encode_once(tokenizer: WordTokenizer, texts: Sequence[str]) -> list[NDArray[np.int32]]:
@@ -51,8 +52,9 @@ def encode_once(tokenizer: WordTokenizer, texts: Sequence[str]) -> list[NDArray[
     with contextlib.suppress(Exception):
         return _read(path, len(texts), tokenizer.vocabulary_size)
     ids = tokenizer.encode_batch(texts)
-    with contextlib.suppress(OSError):
-        _write(path, ids)
+    if sum(map(len, ids)) <= _MOST_IDS:  # writing needs as much memory again
+        with contextlib.suppress(OSError):
+            _write(path, ids)
     return ids
 
 

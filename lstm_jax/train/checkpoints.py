@@ -5,6 +5,7 @@ A checkpoint is a folder that is called after its step: `state/`, all arrays of 
 """
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,11 +26,36 @@ from lstm_jax.train.arrays import literal_path, read_arrays, read_part, write_ar
 from lstm_jax.train.step import TrainState
 
 
+@dataclass(frozen=True)
+class Best:
+    """The validation with the lowest loss so far: after which step, and its metrics by name."""
+
+    step: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a checkpoint holds beside arrays.
+
+    Attributes:
+        batches: the position in them, `BatchIterator.get_state`.
+        seconds: that were trained.
+        epoch_began: at how many seconds the epoch began.
+        best: the best validation, if there was one.
+    """
+
+    batches: dict[str, Any]
+    seconds: float
+    epoch_began: float
+    best: Best | None = None
+
+
 class Restored(NamedTuple):
     """What a checkpoint held, and why newer ones were not taken, a line each."""
 
     state: TrainState
-    progress: dict[str, Any]
+    progress: Progress
     skipped: tuple[str, ...]
 
 
@@ -58,12 +84,12 @@ class Checkpoints:
         names = [path.name for path in self._folder.iterdir()]
         return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
-    def save(self, state: TrainState, progress: dict[str, Any]) -> None:
+    def save(self, state: TrainState, progress: Progress) -> None:
         """Writes a checkpoint, and deletes those that are too many or of later steps.
 
         Args:
             state: the arrays.
-            progress: what is not an array, such as the position in the data; JSON.
+            progress: what is not an array.
 
         Raises:
             OSError: naming the file or folder that cannot be written; no checkpoint is lost.
@@ -75,7 +101,7 @@ class Checkpoints:
         with new_folder(path) as partial:
             (partial / "state").mkdir()
             write_arrays(partial / "state", state)
-            write_json(partial / "progress.json", progress)
+            write_json(partial / "progress.json", asdict(progress))
             write_checksums(partial)
         later = [each for each in self.steps if each > step]
         for each in later + self.steps[len(later) + self._keep :]:
@@ -100,7 +126,7 @@ class Checkpoints:
                 continue
             state = read_arrays(path / "state", like)
             state = jax.device_put(state, jax.tree.map(lambda array: array.sharding, like))
-            progress = read_json(path / "progress.json", dict[str, Any])
+            progress = read_json(path / "progress.json", Progress)
             return Restored(state, progress, tuple(skipped))
         if not skipped:
             return None

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import jax
 import numpy as np
@@ -25,7 +26,9 @@ def inputs_of(config: Config, corpus: Corpus, source: RunFolder | None) -> dict[
     """
     parts = {"training_examples": corpus.train, "test_examples": corpus.test}
     inputs = {
-        name: checksum_of([*corpus.class_names, "", *map(str, part.labels.tolist()), *part.texts])
+        name: checksum_of(
+            chain(corpus.class_names, [""], map(str, part.labels.tolist()), part.texts)
+        )
         for name, part in parts.items()
         if part is not None
     }

@@ -1,7 +1,7 @@
 """The training loop: steps, checkpoints and measurements, whatever the loss."""
 
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ from lstm_jax.data import BatchIterator
 from lstm_jax.memory import memory_explained
 from lstm_jax.shapes import Params
 from lstm_jax.stops import Unsaved, asked, reached
-from lstm_jax.train.checkpoints import Checkpoints
+from lstm_jax.train.checkpoints import Best, Checkpoints, Progress
 from lstm_jax.train.config import Config, TrainConfig
 from lstm_jax.train.divergence import Divergence
 from lstm_jax.train.evaluation import Evaluator
@@ -128,10 +128,9 @@ def fit(
             state, progress = restored.state, restored.progress
             for why in restored.skipped:
                 say(console, f"skipped a damaged checkpoint: {why}", "bold yellow")
-            batches.set_state(progress["batches"])
-            clock.set(progress["seconds"])
-            epoch_began = progress["epoch_began"]
-            best = Best(**progress["best"]) if progress["best"] else None
+            batches.set_state(progress.batches)
+            clock.set(progress.seconds)
+            epoch_began, best = progress.epoch_began, progress.best
             say(console, f"resumed after step {int(state.step)} of {steps}")
         step = int(state.step)
         reached(f"after step {step} of {steps}")
@@ -176,27 +175,14 @@ def fit(
                     divergence.check_params(state.params)
                     if epoch_ends:
                         divergence.check_epoch("train", _train_metrics(state)["train_loss"])
-                    progress = {
-                        "batches": batches.get_state(),
-                        "seconds": clock.seconds(),
-                        "epoch_began": epoch_began,
-                        "best": asdict(best) if best else None,
-                    }
-                    checkpoints.save(state, progress)
+                    position = batches.get_state()
+                    checkpoints.save(state, Progress(position, clock.seconds(), epoch_began, best))
                     report.flush()
                     reached(f"after step {step} of {steps}")
                     unsaved.saved()
     if state.best is None or best is None:
         return Fitted(state.evaluated, step)
     return Fitted(state.best, step, best.step, best.metrics)
-
-
-@dataclass(frozen=True)
-class Best:
-    """The validation with the lowest loss so far."""
-
-    step: int
-    metrics: dict[str, float]
 
 
 def _out_of_patience(
