@@ -96,15 +96,13 @@ def test_scripts_and_the_tokenizer_that_suits_are_said():
     assert (found.tokenizer, found.choice.tokenizer) == ("punctuation", "bpe")
 
 
-def test_the_summary_has_three_lines_with_the_figures():
-    lines = looked_at(numbered(300), numbered(100, "new")).summary()
-    assert lines == [
+def test_the_summary_has_two_lines_with_the_figures():
+    corpus = Corpus("own", numbered(300), numbered(100, "new"), ("neg", "pos"))
+    assert described.summary(corpus) == [
         "300 training examples and 100 test examples of 2 classes: neg 50%, pos 50%",
-        "length: 6 tokens in the median, 6 for 95% of the texts at most, 6 for the longest;"
-        " --text.max-length 10 cuts 0% of the texts",
-        "letters: Latin 100%; tokenizer: punctuation",
+        "Letters: Latin 100%",
     ]
-    many = looked_at(numbered(300), names=("neg", "pos", *"abcd")).summary()[0]
+    many = described.summary(replace(corpus, test=None, class_names=("neg", "pos", *"abcd")))[0]
     assert many == "300 training examples of 6 classes: from neg 50% to d 0%"
 
 

@@ -283,6 +283,29 @@ def test_a_classifier_starts_from_texts_without_labels(tmp_path, monkeypatch, ca
     assert lstm_jax.load(tmp_path / "run").class_names == ("0", "1")
 
 
+def test_train_pretrains_first_if_it_is_told_to(tmp_path, monkeypatch, capsys):
+    examples = small.corpus(train=40).train
+    table, texts = tmp_path / "train.csv", tmp_path / "texts.txt"
+    rows = [f"{text},{label}" for text, label in zip(examples.texts, examples.labels, strict=True)]
+    table.write_text("\n".join(["text,label", *rows]))
+    texts.write_text("\n".join(small.corpus(train=20, seed=3).train.texts))
+    sizes = ["--model.embedding-size", "8", "--model.hidden-size", "8", "--train.epochs", "1"]
+    typed = ["train", str(table), str(tmp_path / "run"), *sizes, *small.PLAIN, "--pretrain"]
+    command(monkeypatch, *typed, "--unlabelled", str(texts))
+    pretrained = tmp_path / "run.pretrained"
+    assert f"Pretraining for 20 epochs in {pretrained}" in capsys.readouterr().out
+    data = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert "init" in data["inputs"]
+    assert json.loads((pretrained / "data.json").read_text())["examples"]["train"] == 60
+    before = (pretrained / "result.json").read_bytes()
+    command(monkeypatch, *typed, "--unlabelled", str(texts), "--resume")
+    assert "nothing to do" in capsys.readouterr().out
+    assert (pretrained / "result.json").read_bytes() == before
+    with pytest.raises(SystemExit):
+        command(monkeypatch, *typed, "--init", str(pretrained))
+    assert "--pretrain goes only without --init" in capsys.readouterr().err
+
+
 # What a reader or a writer at the other end of a pipe does.
 
 

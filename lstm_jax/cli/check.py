@@ -15,6 +15,7 @@ from lstm_jax.cli.resume import typed_options
 from lstm_jax.console import Sheet, doing, duration, fields, say
 from lstm_jax.data import Corpus, Reading, check_reading, checks, split_validation
 from lstm_jax.data.description import Description, describe, share
+from lstm_jax.recipes.advice import before_training
 from lstm_jax.recipes.defaults import choose_settings
 from lstm_jax.text import WordTokenizer
 from lstm_jax.train.config import Config
@@ -102,24 +103,22 @@ def problems(
     Returns:
         A line each.
     """
-    train, validation, warnings = corpus.train, None, list(corpus.warnings)
+    train, validation, refused = corpus.train, None, []
     fraction = config.train.validation_fraction
     if fraction > 0:
         try:
             kept, held_out = split_validation(train.labels, *config.validation_part)
         except ValueError as error:  # `train` refuses such data
-            warnings.append(str(error))
+            refused.append(str(error))
         else:
             train, validation = train.take(kept), train.take(held_out)
-    unseen = {} if corpus.test is None else {"test": corpus.test.texts}
+    parts = {"train": train, "validation": validation, "test": corpus.test}
     ids = tokenizer.encode_batch(corpus.train.texts)
+    steps = config.train.epochs * -(-len(train) // config.train.batch_size)
     return [
-        *warnings,
-        *checks.check_split(corpus, train, validation, fraction),
+        *refused,
         *checks.check_description(description),
-        *checks.check_repeats(corpus, train, validation),
-        *checks.check_words(tokenizer, unseen),
-        *checks.check_lengths(ids, config.text.max_length, config.text.truncate),
+        *before_training(config, corpus, parts, tokenizer, ids, steps),
     ]
 
 

@@ -15,8 +15,10 @@ from lstm_jax.cli.resume import resumable, typed_options
 from lstm_jax.cli.tables import Confusion, metrics_table, say_summary
 from lstm_jax.console import say
 from lstm_jax.data import Reading, check_reading
-from lstm_jax.recipes.defaults import choose_settings
+from lstm_jax.data.description import summary
+from lstm_jax.recipes.defaults import choose_pretraining, choose_settings
 from lstm_jax.recipes.distill import Ensemble, distill
+from lstm_jax.recipes.pretrain import Task, pretrain
 from lstm_jax.recipes.supervised import supervised
 from lstm_jax.reports import MISTAKES, REPORT
 from lstm_jax.stops import advise
@@ -39,6 +41,9 @@ class Files:
     init: Path | None = None
     """The folder of a run of `pretrain`, or of another classifier, to start from; the sizes of the
     model and the vocabulary are taken from it."""
+    pretrain: bool = False
+    """Read the training texts, and those of --unlabelled, before: one half of a text is to predict
+    the other. The run of that is in the folder RUN.pretrained. It pays for texts of many words."""
     distill_from: tuple[Path, ...] = ()
     """The folders of one or more finished runs on the same examples, with the same seed or
     --train.validation-seed: what they and a linear model together predict for --train.unlabelled of
@@ -73,30 +78,33 @@ def train(
         quiet: print one line, the accuracy.
     """
     console, reading, unlabelled = Console(quiet=quiet), files.reading, files.unlabelled
-    init = files.init
+    if files.pretrain and files.init is not None:
+        raise ValueError(f"--pretrain goes only without --init, got --init {files.init}")
     advise("--resume goes on")
     check_reading([data, unlabelled], replace(reading, label_column=None))
     check_reading([data], reading)
     if files.distill_from and config.train.unlabelled == 0:
         raise ValueError("train.unlabelled must be above 0 with --distill-from, got 0")
     typed = typed_options(sys.argv[1:])
-    if unlabelled is not None and (init is not None or "text.cooccurrence_window" in typed):
+    if unlabelled is not None and (files.init is not None or "text.cooccurrence_window" in typed):
         check_unlabelled(config, files)
     corpus = read_corpus(
         console,
         data,
         reading,
         test_path=files.test,
-        unlabelled=unlabelled is None and reads_unlabelled(config, init),
+        unlabelled=unlabelled is None and reads_unlabelled(config, files),
     )
     for note in corpus.notes:
         say(console, note)
-    if not (resume and RunFolder(run).config.exists()):
-        source = finished_run(init)
+    for line in summary(corpus):
+        say(console, line)
+    given, begun = config, resume and RunFolder(run).config.exists()
+    if not begun:
+        source = finished_run(files.init)
         start = None if source is None else Config.load(source.config)
-        chosen = choose_settings(corpus, config, typed, start)
-        config = chosen.config
-        for reason in chosen.reasons:
+        config, reasons = choose_settings(corpus, given, typed, start)
+        for reason in reasons:
             say(console, reason)
     if unlabelled is not None:
         check_unlabelled(config, files)
@@ -104,6 +112,16 @@ def train(
         warnings = (*corpus.warnings, *more.warnings)
         corpus = replace(corpus, unlabelled=more.texts, warnings=warnings)
     request = Request(run, command_line("lstm_jax"), resume, console)
+    init = files.init
+    if files.pretrain:
+        before = choose_pretraining(config, len(corpus.train) + len(corpus.unlabelled))
+        init = run.with_name(f"{run.name}.pretrained")
+        if not begun:
+            say(console, f"Pretraining for {before.train.epochs} epochs in {init}", whole=True)
+            texts = [*corpus.train.texts, *corpus.unlabelled]
+            task = Task(corpus.name)
+            pretrain(before, texts, task, replace(request, path=init, resume=True))
+            config = choose_settings(corpus, given, typed, before).config
     if files.distill_from:
         ensemble = Ensemble(files.distill_from, corpus, config.validation_part)
         result = distill(config, corpus, request, ensemble, init=init)
@@ -120,13 +138,15 @@ def train(
 
 def check_unlabelled(config: Config, files: Files) -> None:
     """Refuses texts without labels that would not be read."""
-    if not reads_unlabelled(config, files.init):
+    if not reads_unlabelled(config, files):
         raise ValueError(
-            "--unlabelled goes only with --train.unlabelled, or with --text.cooccurrence-window"
-            f" and no --init, got {files.unlabelled!r} without: it would change nothing"
+            "--unlabelled goes only with --train.unlabelled, --pretrain, or"
+            f" --text.cooccurrence-window and no --init, got {files.unlabelled!r} without: it would"
+            " change nothing"
         )
 
 
-def reads_unlabelled(config: Config, init: Path | None) -> bool:
+def reads_unlabelled(config: Config, files: Files) -> bool:
     """Whether texts without labels are read; what `init` names has word vectors already."""
-    return config.train.unlabelled > 0 or (config.text.cooccurrence_window > 0 and init is None)
+    counted = config.text.cooccurrence_window > 0 and files.init is None
+    return files.pretrain or config.train.unlabelled > 0 or counted

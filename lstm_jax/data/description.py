@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
@@ -101,31 +101,6 @@ class Description:
     tokenizer: str
     choice: Choice
 
-    def summary(self) -> list[str]:
-        """Three lines for the start of a training."""
-        size = f"{sum(self.training):,} training examples"
-        if self.test is not None:
-            size += f" and {sum(self.test):,} test examples"
-        lengths = self.lengths
-        return [
-            f"{size} of {len(self.class_names):,} classes: {self.classes()}",
-            f"length: {self.length()}; --text.max-length {lengths.max_length} cuts"
-            f" {share(lengths.cut_texts)} of the texts",
-            f"letters: {self.script()}; tokenizer: {self.tokenizer}",
-        ]
-
-    def classes(self) -> str:
-        """Up to four classes with their shares, else the most frequent and the rarest."""
-        ranked = sorted(range(len(self.training)), key=lambda n: -self.training[n])
-        total = max(1, sum(self.training))
-
-        def of(number: int) -> str:
-            return f"{self.class_names[number]} {share(self.training[number] / total)}"
-
-        if len(ranked) <= 4:
-            return ", ".join(map(of, ranked))
-        return f"from {of(ranked[0])} to {of(ranked[-1])}"
-
     def length(self) -> str:
         """The lengths in words."""
         found = self.lengths
@@ -136,9 +111,7 @@ class Description:
 
     def script(self) -> str:
         """The most frequent scripts in words."""
-        shown = [f"{name} {share(part)}" for name, part in self.scripts.items()][:5]
-        more = len(self.scripts) - len(shown)
-        return ", ".join(shown or ["none"]) + (f" and {more} more scripts" if more else "")
+        return _letters(self.scripts)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, for JSON."""
@@ -146,6 +119,33 @@ class Description:
         del found["lengths"]["sample"]
         found["choice"] = self.choice._asdict()
         return found
+
+
+def summary(corpus: Corpus) -> list[str]:
+    """Two lines for the start of a training.
+
+    Args:
+        corpus: all examples.
+
+    Returns:
+        How many examples there are, and the share of each of up to four classes, or of the most
+        frequent and the rarest; and the scripts of the training texts.
+    """
+    counts = _counts(corpus.train, len(corpus.class_names))
+    ranked = sorted(range(len(counts)), key=lambda number: -counts[number])
+
+    def of(number: int) -> str:
+        return f"{corpus.class_names[number]} {share(counts[number] / len(corpus.train))}"
+
+    size = f"{len(corpus.train):,} training examples"
+    if corpus.test is not None:
+        size += f" and {len(corpus.test):,} test examples"
+    shares = ", ".join(map(of, ranked))
+    if len(ranked) > 4:
+        shares = f"from {of(ranked[0])} to {of(ranked[-1])}"
+    found = scripts(corpus.train.texts)
+    letters = {name: count / found.total() for name, count in found.most_common()}
+    return [f"{size} of {len(counts):,} classes: {shares}", f"Letters: {_letters(letters)}"]
 
 
 def describe(
@@ -187,6 +187,13 @@ def share(part: float) -> str:
     if 0 < part < 0.01 or 0.99 < part < 1:
         return f"{min(part, 0.999):.1%}"
     return f"{part:.0%}"
+
+
+def _letters(shares: Mapping[str, float]) -> str:
+    """Up to five scripts with their shares."""
+    shown = [f"{name} {share(part)}" for name, part in shares.items()][:5]
+    more = len(shares) - len(shown)
+    return ", ".join(shown or ["none"]) + (f" and {more} more scripts" if more else "")
 
 
 def _counts(examples: Examples, classes: int) -> tuple[int, ...]:

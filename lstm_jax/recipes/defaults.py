@@ -32,6 +32,7 @@ _STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1200, 3, 30
 _FEWEST_OF_CHARACTERS = 6  # which take a tenth of the time of a review each
 # The learning rate rises for so many steps, and at most for a tenth of a run.
 _WARMUP_STEPS = 50
+_PRETRAINING_STEPS = 2400
 # Examples that validation needs to be worth something, and its shares at least and at most.
 _VALIDATED, _SMALLEST_PART, _LARGEST_PART = 200, 0.02, 0.2
 # Beyond so many weights a linear model takes longer to fit than it is worth.
@@ -87,6 +88,40 @@ def choose_settings(
         warmup = min(_WARMUP_STEPS, _steps(chosen.train, len(corpus.train)) // 10)
         chosen = replace(chosen, optimizer=replace(chosen.optimizer, warmup_steps=warmup))
     return Chosen(chosen, _reasons(chosen, kind, reason, len(texts)))
+
+
+def choose_pretraining(config: Config, texts: int) -> Config:
+    """Chooses the settings of a pretraining by two views that a classifier starts from.
+
+    Args:
+        config: the classifier's, whose words and sizes it has.
+        texts: how many it reads.
+
+    Returns:
+        The settings.
+    """
+    batch_size = 32 if texts < 10_000 else 64
+    epochs = int(np.clip(round(_PRETRAINING_STEPS * batch_size / texts), 3, 20))
+    return Config(
+        name="pretrained",
+        seed=config.seed,
+        text=config.text,
+        model=replace(
+            config.model,
+            token_dropout=0.1,
+            ngram_dropout=0.3 if config.text.ngrams else 0.0,
+            embedding_dropout=0.25,
+            output_dropout=0.2,
+            linear=False,
+        ),
+        optimizer=replace(config.optimizer, warmup_steps=_WARMUP_STEPS),
+        train=TrainConfig(
+            epochs=epochs,
+            batch_size=batch_size,
+            buckets=config.train.buckets,
+            validation_fraction=0.01 if texts >= 1000 else 0.0,
+        ),
+    )
 
 
 def _text(kind: TokenizerName, texts: Sequence[str]) -> TextConfig:

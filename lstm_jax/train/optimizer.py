@@ -1,5 +1,7 @@
 """The optimizer: clipping, Adam, a schedule, and weight decay that really decays."""
 
+from functools import lru_cache
+
 import jax
 import optax
 
@@ -21,6 +23,7 @@ def make_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
     return optax.join_schedules([rise, after], [warmup])
 
 
+@lru_cache(maxsize=32)  # equal ones are one object, so that runs alike share their programs
 def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
     """Adam with decoupled weight decay on everything but biases, behind global-norm clipping.
 

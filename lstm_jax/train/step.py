@@ -54,7 +54,7 @@ def init_state(
         ValueError: if one of them has another shape.
     """
     init_key, dropout_key = jax.random.split(jax.random.key(seed))
-    params = jax.jit(loss.init)(init_key)
+    params = _init(loss, init_key)
     if start is not None:
         params = _replaced(params, start)
 
@@ -70,6 +70,11 @@ def init_state(
         best=copy() if keep_best else None,
         totals=zero_totals(),
     )
+
+
+@partial(jax.jit, static_argnames="loss")
+def _init(loss: Loss, key: Array) -> Params:
+    return loss.init(key)
 
 
 def check_state(
