@@ -195,7 +195,7 @@ def test_classes_files_and_runs_with_markup_in_their_names_are_shown_as_they_are
 
 # A command is to be copied: the terminal alone may break it.
 COMMAND = "lstm-jax predict runs/mine"
-SENTENCES = ["Accuracy on 2,000 test texts: 91.2 %", "See [red]runs/mine/report.html[/red]\x1b[31m"]
+SENTENCES = ["Accuracy on 2,000 test texts: 91.2%", "See [red]runs/mine/report.html[/red]\x1b[31m"]
 
 
 @pytest.mark.parametrize("width", [20, 80])
@@ -229,9 +229,9 @@ def test_facts_stand_beside_their_names(terminal):
 
 
 def test_a_quiet_console_prints_the_result_alone():
-    for quiet, expected in ((True, "91.2 %\n"), (False, "more\n")):
+    for quiet, expected in ((True, "91.2%\n"), (False, "more\n")):
         file = io.StringIO()
         console = Console(file=file, quiet=quiet)
-        say_result(console, "91.2 %")
+        say_result(console, "91.2%")
         say(console, "more")
         assert file.getvalue() == expected

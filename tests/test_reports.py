@@ -53,10 +53,10 @@ def test_the_interval_is_wilsons(right, count):
 
 
 def test_a_share_is_called_all_or_nothing_only_where_it_is():
-    assert [percent(each) for each in (1.0, 0.0, 0.9123)] == ["100.0 %", "0.0 %", "91.2 %"]
-    assert [percent(each) for each in (0.99996, 0.00001)] == [">99.9 %", "<0.1 %"]
-    assert percent(0.997, 0) == ">99 %"
-    assert percents(wilson_interval(912, 1000)) == "89.3 to 92.8 %"
+    assert [percent(each) for each in (1.0, 0.0, 0.9123)] == ["100.0%", "0.0%", "91.2%"]
+    assert [percent(each) for each in (0.99996, 0.00001)] == [">99.9%", "<0.1%"]
+    assert percent(0.997, 0) == ">99%"
+    assert percents(wilson_interval(912, 1000)) == "89.3 to 92.8%"
     assert [p_value(each) for each in (0.0004, 0.0316)] == ["<0.001", "0.032"]
     assert counted(1, "texts of texts.csv") == "1 text of texts.csv"
     assert counted(2000, "test texts") == "2,000 test texts"
@@ -196,10 +196,10 @@ def test_no_cell_of_mistakes_runs_as_a_formula(tmp_path: Path):
 def test_the_summary_says_the_result_in_sentences():
     found = certain("a" * 60 + "b" * 36 + "a" * 4, "a" * 60 + "b" * 40, linear_accuracy=0.901)
     assert summarise(found) == [
-        "Accuracy on 100 test texts: 96.0 % (95 % interval: 90.2 to 98.4 %)",
-        "Hardest class: 'b', 90 % of its 40 texts found",
-        "A linear model (TF-IDF of words and pairs, logistic regression): 90.1 %",
-        "On average it says 100 % and is right 96 % of the time (calibration error 0.040)",
+        "Accuracy on 100 test texts: 96.0% (95% interval: 90.2 to 98.4%)",
+        "Hardest class: 'b', 90% of its 40 texts found",
+        "A linear model (TF-IDF of words and pairs, logistic regression): 90.1%",
+        "On average it says 100% and is right 96% of the time (calibration error 0.040)",
     ]
 
 
@@ -207,9 +207,9 @@ def test_the_summary_says_what_a_probability_of_90_percent_means():
     logits = np.full((100, 1), np.log(9))
     labels = np.array([1] * 85 + [0] * 15, np.int32)
     found = Scored(["text"] * 100, labels, logits, ("no", "yes"), part="texts of more.csv")
-    assert summarise(found)[0].startswith("Accuracy on 100 texts of more.csv: 85.0 % ")
+    assert summarise(found)[0].startswith("Accuracy on 100 texts of more.csv: 85.0% ")
     assert summarise(found)[2] == (
-        "When it says 90 %, it is right 85 % of the time (calibration error 0.050)"
+        "When it says 90%, it is right 85% of the time (calibration error 0.050)"
     )
 
 
@@ -219,7 +219,7 @@ def test_the_summary_makes_sense_where_there_is_little_to_measure():
     ]
     one = Scored(["a"], np.zeros(1, np.int32), np.full((1, 3), 0.0), ("a", "b", "c"))
     lines = summarise(one)
-    assert lines[0] == "Accuracy on 1 test text: 100.0 % (95 % interval: 20.7 to 100.0 %)"
+    assert lines[0] == "Accuracy on 1 test text: 100.0% (95% interval: 20.7 to 100.0%)"
     assert lines[1:3] == [
         "Every text is predicted right",
         "2 of 3 classes have no text here and cannot be measured",

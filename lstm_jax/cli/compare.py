@@ -110,7 +110,7 @@ def _runs_table(comparison: "Comparison") -> Sheet:
         )
         for name, scored in order
     ]
-    headers = ("run", "accuracy", "95 % interval", "macro F1", "loss", "calibration\nerror")
+    headers = ("run", "accuracy", "95% interval", "macro F1", "loss", "calibration\nerror")
     return Sheet(headers, rows)
 
 
@@ -131,7 +131,7 @@ def _pairs_table(found: "list[Difference]") -> Sheet:
     headers = (
         "difference",
         "points",
-        "95 % interval",
+        "95% interval",
         "only first\nright",
         "only second\nright",
         "p",

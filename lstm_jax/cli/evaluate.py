@@ -38,6 +38,9 @@ def evaluate(
     from lstm_jax.predictor import load
     from lstm_jax.reports import summarise, write_report
 
+    if report is not None and report.exists() and not report.is_dir():
+        raise ValueError(f"--report must be a folder, got {report}, which is a file")
+
     check_reading([data], reading)
     opened = load(run)
     read, said = load_labelled(data, opened.class_names, reading), Console(stderr=True)

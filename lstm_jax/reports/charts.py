@@ -180,7 +180,7 @@ def _bins(chart: Chart, bins: Sequence[Bin], unit: str) -> None:
     for each in bins:
         limits = f"{each.low:.0f} to {each.high:.0f} {unit}"
         if unit == "confidence":
-            limits = f"{unit} {100 * each.low:.0f} to {100 * each.high:.0f} %"
+            limits = f"{unit} {100 * each.low:.0f} to {100 * each.high:.0f}%"
         right = f"{percent(each.accuracy)} of {each.texts:,} texts right"
         chart.dot((each.mean, each.accuracy), "point c0", f"{limits}: {right}")
 

@@ -40,7 +40,7 @@ class ClassScore:
 
     @property
     def recall_interval(self) -> Interval | None:
-        """The 95 % interval of the recall."""
+        """The 95% interval of the recall."""
         return wilson_interval(self.right, self.texts) if self.texts else None
 
     @property

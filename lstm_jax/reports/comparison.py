@@ -56,7 +56,7 @@ class Difference:
         alone: texts that only the first has right.
         other_alone: texts that only the other has right.
         accuracy: of the first minus that of the other.
-        interval: the 95 % interval of that.
+        interval: the 95% interval of that.
         p: of McNemar's exact test.
     """
 
@@ -114,7 +114,7 @@ def mcnemar(alone: int, other_alone: int) -> float:
 
 
 def bootstrap_interval(right: NDArray[np.bool_], other: NDArray[np.bool_]) -> Interval:
-    """The 95 % interval of how much more accurate one classifier is than another.
+    """The 95% interval of how much more accurate one classifier is than another.
 
     Texts are drawn again, with both predictions of each (a paired bootstrap, percentiles). A text
     counts 1, 0 or -1, so what is drawn is how many of each there are.

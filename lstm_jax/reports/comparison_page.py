@@ -95,7 +95,7 @@ def _pairs(comparison: Comparison) -> str:
     return section(
         "Differences",
         "Each pair of runs on the same texts. If the interval holds 0, or p is above 0.05, the"
-        " difference may be chance. Interval: 95 %, paired bootstrap. p: McNemar's exact test.",
+        " difference may be chance. Interval: 95%, paired bootstrap. p: McNemar's exact test.",
         table(headers, rows, "pairs against"),
     )
 

@@ -7,8 +7,7 @@ from lstm_jax.console import printable
 
 def escaped(text: object) -> str:
     """A text for HTML: on one line, with marks that turn the writing direction written out."""
-    on_one_line = escape(printable(" ".join(str(text).split())))
-    return on_one_line.replace(" %", "&nbsp;%")  # a number is not parted from its unit
+    return escape(printable(" ".join(str(text).split())))
 
 
 def shortened(text: str, most: int) -> str:

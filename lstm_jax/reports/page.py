@@ -92,7 +92,7 @@ def _head(scored: Scored) -> str:
         f'<header>\n<p class="over">{escaped(scored.title)}</p>\n'
         f"<h1>{percentage(accuracy)} <small>of {escaped(counted(len(scored), scored.part))}"
         f" predicted right</small></h1>\n"
-        f'<p class="interval">95 % interval: {percents(interval)}</p>\n'
+        f'<p class="interval">95% interval: {percents(interval)}</p>\n'
         f'<div class="summary"><ul class="facts">{"".join(facts)}</ul>'
         f'<ul class="beside">{"".join(rows)}</ul></div>\n</header>'
     )
@@ -120,7 +120,7 @@ def _classes(scored: Scored) -> str:
     return section(
         "Classes",
         "Hardest first. Found (recall): the share of the class that is predicted as it, with its"
-        " 95 % interval. Precision: of what is predicted as the class, the share that is right. F1:"
+        " 95% interval. Precision: of what is predicted as the class, the share that is right. F1:"
         " the harmonic mean of both.",
         table(("class", "texts", "found", "precision", "F1"), [row(s) for s in scores], "classes"),
     )
@@ -173,9 +173,9 @@ def _probabilities(scored: Scored) -> str:
     error = f"{scored.metrics.calibration_error:.3f}"
     return section(
         "Probabilities",
-        "Whether they mean what they say: of texts predicted with 90 %, some 90 % should be right,"
+        "Whether they mean what they say: of texts predicted with 90%, some 90% should be right,"
         " and the dots lie on the diagonal. Below it the model is too sure, above it not sure"
-        f" enough. The calibration error, {error}, is the mean distance from it. Bars are 95 %"
+        f" enough. The calibration error, {error}, is the mean distance from it. Bars are 95%"
         " intervals.",
         figures(
             figure("Predicted right, by confidence", charts.reliability_chart(scored)),
@@ -223,7 +223,7 @@ def _lengths(scored: Scored) -> str:
     return section(
         "Lengths",
         "Whether short or long texts are harder. Each dot stands for about as many texts; bars are"
-        " 95 % intervals.",
+        " 95% intervals.",
         figures(figure("Predicted right, by length in tokens", charts.length_chart(scored))),
     )
 

@@ -80,7 +80,7 @@ class Scored:
 
     @cached_property
     def interval(self) -> Interval:
-        """The 95 % interval of the accuracy."""
+        """The 95% interval of the accuracy."""
         return wilson_interval(int(self.right.sum()), len(self))
 
     @cached_property

@@ -3,18 +3,18 @@
 import math
 from typing import NamedTuple
 
-Z = 1.959963984540054  # of a normal distribution, 95 % lies within so many standard deviations
+Z = 1.959963984540054  # of a normal distribution, 95% lies within so many standard deviations
 
 
 class Interval(NamedTuple):
-    """Between which values a share lies, with 95 % confidence; both in [0, 1]."""
+    """Between which values a share lies, with 95% confidence; both in [0, 1]."""
 
     low: float
     high: float
 
 
 def wilson_interval(right: int, count: int) -> Interval:
-    """The 95 % interval of a share of which `right` of `count` were counted.
+    """The 95% interval of a share of which `right` of `count` were counted.
 
     Args:
         right: in [0, count].
@@ -31,7 +31,7 @@ def wilson_interval(right: int, count: int) -> Interval:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A share as people read it: "91.2 %"; "100.0 %" and "0.0 %" only where that is exact.
+    """A share as people read it: "91.2%"; "100.0%" and "0.0%" only where that is exact.
 
     Args:
         share: in [0, 1].
@@ -39,16 +39,16 @@ def percent(share: float, digits: int = 1) -> str:
     """
     shown, smallest = f"{100 * share:.{digits}f}", 10.0**-digits
     if share < 1 and float(shown) == 100:
-        return f">{100 - smallest:.{digits}f} %"
+        return f">{100 - smallest:.{digits}f}%"
     if share > 0 and float(shown) == 0:
-        return f"<{smallest:.{digits}f} %"
-    return f"{shown} %"
+        return f"<{smallest:.{digits}f}%"
+    return f"{shown}%"
 
 
 def percents(interval: Interval, digits: int = 1) -> str:
-    """An interval as people read it: "89.9 to 92.4 %"."""
+    """An interval as people read it: "89.9 to 92.4%"."""
     low, high = (f"{100 * share:.{digits}f}" for share in interval)
-    return f"{low} to {high} %"
+    return f"{low} to {high}%"
 
 
 def counted(count: int, what: str) -> str:

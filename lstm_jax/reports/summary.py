@@ -32,16 +32,16 @@ def accuracy_line(scored: Scored) -> str:
     """The accuracy with its interval: the result in one line."""
     return (
         f"Accuracy on {counted(len(scored), scored.part)}: {percent(scored.metrics.accuracy)}"
-        f" (95 % interval: {percents(scored.interval)})"
+        f" (95% interval: {percents(scored.interval)})"
     )
 
 
 def calibration_line(scored: Scored) -> str:
-    """Whether its probabilities mean what they say, for those of about 90 % if there are enough."""
+    """Whether its probabilities mean what they say, for those of about 90% if there are enough."""
     error = f"(calibration error {scored.metrics.calibration_error:.3f})"
     near = near_confidence(scored, CONFIDENCE)
     if near is not None and near.texts >= FEWEST:
-        return f"When it says 90 %, it is right {percent(near.accuracy, 0)} of the time {error}"
+        return f"When it says 90%, it is right {percent(near.accuracy, 0)} of the time {error}"
     says, right = percent(float(scored.confidence.mean()), 0), percent(scored.metrics.accuracy, 0)
     return f"On average it says {says} and is right {right} of the time {error}"
 

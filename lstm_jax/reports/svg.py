@@ -122,7 +122,7 @@ def percent_axis(label: str, low: float = 0.0, high: float = 1.0) -> Axis:
     step = next(step for step in (0.25, 0.1, 0.05, 0.02, 0.01) if (high - low) / step >= 3.9)
     first = math.ceil(low / step - 1e-9)
     values = [step * (first + n) for n in range(int((high - low) / step) + 2)]
-    ticks = [(v, f"{100 * v:.0f} %") for v in values if low - 1e-9 <= v <= high + 1e-9]
+    ticks = [(v, f"{100 * v:.0f}%") for v in values if low - 1e-9 <= v <= high + 1e-9]
     return Axis(label, low, high, ticks)
 
 

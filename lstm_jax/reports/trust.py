@@ -37,7 +37,7 @@ class Bin:
 
     @property
     def interval(self) -> Interval:
-        """The 95 % interval of the accuracy."""
+        """The 95% interval of the accuracy."""
         return wilson_interval(self.right, self.texts)
 
 
