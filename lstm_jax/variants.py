@@ -27,7 +27,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lstm_jax.cell import GATES, LSTMState, init_lstm, per_feature, show_cell, update_cell
+from lstm_jax.cell import (
+    GATES,
+    LSTMGates,
+    LSTMState,
+    init_lstm,
+    per_feature,
+    show_cell,
+    update_cell,
+)
 from lstm_jax.shapes import StepInputs, StepState
 
 Activation = Callable[[Array], Array]
@@ -211,6 +219,13 @@ class Variant:
         Raises:
             ValueError: if the parameters are not those of such a cell, or sizes do not fit.
         """
+        _, after = self.step(params, state, inputs)
+        return after, after.hidden
+
+    def step(
+        self, params: VariantParams, state: LSTMState, inputs: StepInputs
+    ) -> tuple[LSTMGates, LSTMState]:
+        """One step with its gates, each [B, H], and the state after it; else as the call."""
         self._check(params, state, inputs)
         norm = params.normalisation
         from_inputs = inputs @ params.input_kernel
@@ -243,7 +258,8 @@ class Variant:
         hidden = show_cell(shown, o, self.cell_activation)
         if params.projection is not None:
             hidden = hidden @ params.projection
-        return LSTMState(hidden=hidden, cell=cell), hidden
+        gates = LSTMGates(input=i, forget=f, candidate=g, output=o)
+        return gates, LSTMState(hidden=hidden, cell=cell)
 
     def _check(self, params: VariantParams, state: LSTMState, inputs: StepInputs) -> None:
         wanted = {
