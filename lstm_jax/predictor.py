@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,10 @@ from lstm_jax.train.metrics import Metrics, compute_metrics, probabilities
 from lstm_jax.train.prediction import predict_logits
 from lstm_jax.train.run_folder import RunFolder
 from lstm_jax.train.step import all_devices
+
+if TYPE_CHECKING:
+    from lstm_jax.explain.explanation import Explanation
+    from lstm_jax.explain.names import Method
 
 
 class Prediction(NamedTuple):
@@ -144,6 +148,27 @@ class Predictor:
                 yield Prediction(text, label, by_class[label], by_class)
         if failure is not None:
             raise failure
+
+    def explain(
+        self, text: str, *, method: "Method" = "ledger", class_name: str | None = None
+    ) -> "Explanation":
+        """Says what each word of a text counts for a class; a notebook shows it in colours.
+
+        Args:
+            text: one text; `lstm_jax.explain.explanation.explain` takes many.
+            method: "ledger", what each word wrote into the memory, as far as it reached the logit,
+                or another one of `lstm_jax.explain.methods`.
+            class_name: the class; the likeliest one by default.
+
+        Returns:
+            The `lstm_jax.explain.explanation.Explanation`.
+
+        Raises:
+            ValueError: if there is no such class or method.
+        """
+        from lstm_jax.explain.explanation import explain  # what only explanations need
+
+        return explain(self, [text], method=method, class_name=class_name)[0]
 
     def evaluate(self, examples: Examples) -> Metrics:
         """All metrics on labelled examples, whose labels index `class_names`."""
