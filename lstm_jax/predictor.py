@@ -77,12 +77,18 @@ class Predictor:
         """The logits [N, C] of N texts, divided by the temperature; C = 1 for two classes."""
         refuse_after_fork()
         _check_batch_size(batch_size)
-        texts = list(_iterated(texts))
-        if not texts:
+        ids = self.tokenizer.encode_batch(list(_iterated(texts)))
+        return self.logits_of_ids(ids, batch_size=batch_size)
+
+    def logits_of_ids(
+        self, ids: Sequence[NDArray[np.integer]], *, batch_size: int = 128
+    ) -> NDArray[np.float32]:
+        """`logits` of texts that are token ids already, [length] each."""
+        if not ids:
             return np.zeros((0, self.model.outputs), np.float32)
-        data = Dataset(self.tokenizer.encode_batch(texts))
+        data = Dataset(ids)
         batching = Batching(
-            batch_size=min(batch_size, _power_of_two(len(texts))),
+            batch_size=min(batch_size, _power_of_two(len(ids))),
             padding=self.config.text.padding,
             buckets=_bucket_widths(self.config.text.max_length),
             row_multiple=self._shardings.devices,
