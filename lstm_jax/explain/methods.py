@@ -23,7 +23,7 @@ from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.shapes import Inputs, Lengths, Params, Tokens
 
 # Words whose decompositions are computed together.
-_TOGETHER = 64
+_TOGETHER = 256
 
 
 class Attribution(NamedTuple):
