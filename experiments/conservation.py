@@ -108,7 +108,7 @@ def measured(
     )
     model = TextClassifier(config, ngrams.vocabulary_size, 2, ngrams)
     tokens, lengths = jnp.zeros((1, 8), jnp.int32), jnp.ones(1, jnp.int32)
-    params = model.init(jax.random.key(study.seed), tokens, lengths)["params"]
+    params: Any = model.init(jax.random.key(study.seed), tokens, lengths)["params"]
     rng = np.random.default_rng(study.seed)
     shapes = {name: np.shape(array) for name, array in params["linear"].items()}
     linear = {name: 0.1 * np.abs(rng.normal(size=shape)) for name, shape in shapes.items()}
