@@ -243,9 +243,7 @@ def summed_up(sums: dict[str, Any]) -> dict[str, Any]:
     quantiles = {str(part): float(np.quantile(half_lives, part)) for part in QUANTILES}
     return {
         "survives": float(sums["left"].sum() / sums["wrote"].sum()),
-        "half_lives": dict(
-            zip(("10%", "25%", "50%", "75%", "90%"), quantiles.tolist(), strict=True)
-        ),
+        "half_lives": quantiles,
         "by_band": {
             name: {
                 "words": float(words / sums["steps"]),
