@@ -156,14 +156,13 @@ class Predictor:
             raise failure
 
     def explain(
-        self, text: str, *, method: "Method" = "ledger", class_name: str | None = None
+        self, text: str, *, method: "Method | None" = None, class_name: str | None = None
     ) -> "Explanation":
         """Says what each word of a text counts for a class; a notebook shows it in colours.
 
         Args:
             text: one text; `lstm_jax.explain.explanation.explain` takes many.
-            method: "ledger", what each word wrote into the memory, as far as it reached the logit,
-                or another one of `lstm_jax.explain.methods`.
+            method: one of `lstm_jax.explain.names.METHODS`; the most faithful one by default.
             class_name: the class; the likeliest one by default.
 
         Returns:

@@ -22,9 +22,9 @@ CORE = ("shapes", "sharding", "orthogonal", "cell", "recurrence", "variants", "k
 FREE = {"stops", "checked", "console", "memory", "machine", "shapes", "sharding", "orthogonal"}
 STOREYS = {
     "benchmarks": (
-        "experiments front cli reports recipes predictor train models data text nn core ground"
+        "experiments front cli explain reports recipes predictor train models data text nn core ground"
     ),
-    "experiments": "front cli reports recipes predictor train models data text nn core ground",
+    "experiments": "front cli explain reports recipes predictor train models data text nn core ground",
     "front": "cli recipes predictor core ground",
     "estimators": "recipes predictor data ground",
     "explain": "reports train models data text nn core ground",

@@ -45,7 +45,7 @@ def explain(
     /,
     file: Annotated[Path | None, arg(aliases=["-f"])] = None,
     reading: Annotated[Reading, arg(name="")] = Reading(),  # noqa: B008 - frozen
-    method: Method = "ledger",
+    method: Method | None = None,
     class_name: Annotated[str | None, arg(name="class", metavar="CLASS")] = None,
     shown: Annotated[Shown, arg(name="")] = Shown(),
 ) -> None:
@@ -61,8 +61,9 @@ def explain(
         texts: the texts; standard input, a text a line, if there are none and no --file.
         file: a file or folder as for `predict`.
         reading: how the file is read.
-        method: ledger: what each word wrote into the memory, as far as it reached the answer. lrp,
-            decomposition, integrated_gradients, gradient_x_input and occlusion are others.
+        method: lrp: relevance passed back from the answer to the words. ledger: what each word
+            wrote into the memory, as far as it reached the answer. decomposition,
+            integrated_gradients, gradient_x_input and occlusion are others.
         class_name: what the words are to speak for; the likeliest class of each text by default.
         shown: how it is shown, and of how many texts.
     """

@@ -100,7 +100,7 @@ def explain(
     run: Run,
     texts: Sequence[str],
     *,
-    method: Method = "ledger",
+    method: Method | None = None,
     class_name: str | None = None,
 ) -> list[Explanation]:
     """Says what each word of some texts counts for a class.
@@ -108,8 +108,9 @@ def explain(
     Args:
         run: the classifier.
         texts: any number.
-        method: "ledger" credits each word with what it wrote into the memory; see
-            `lstm_jax.explain.methods` for the others.
+        method: one of `lstm_jax.explain.names.METHODS`; by default "lrp", the most faithful of
+            those
+            that add up, or "integrated_gradients" where the cell normalises its sums.
         class_name: what the words are to speak for; the likeliest class of each text by default.
 
     Returns:
@@ -119,6 +120,8 @@ def explain(
         ValueError: if there is no such class or method, the method cannot be had for such a model,
             or something in `texts` is not a string.
     """
+    if method is None:
+        method = "integrated_gradients" if run.config.model.cell == "layer_norm" else "lrp"
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     names = run.class_names
