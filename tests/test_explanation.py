@@ -154,7 +154,7 @@ def test_files_are_explained_up_to_so_many_texts(run, tmp_path, monkeypatch, cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a text", "--method", "guess"], "--method must be 'decomposition', 'gradient_x_input'"),
+        (["a text", "--method", "guess"], "--method must be 'decomposition',"),
         (["a text", "--class", "class 9"], "--class must be one of class 0, class 1, class 2"),
         (["a text", "--file", "x.csv"], "texts and --file cannot be given together"),
         (["a text", "--most", "0"], "--most must be at least 1, got 0"),

@@ -20,11 +20,10 @@ STANDARD = sys.stdlib_module_names
 GROUND = ("stops", "checked", "console", "files", "memory", "machine")
 CORE = ("shapes", "sharding", "orthogonal", "cell", "recurrence", "variants", "kernels", "lstm")
 FREE = {"stops", "checked", "console", "memory", "machine", "shapes", "sharding", "orthogonal"}
+BELOW_RECIPES = "predictor train models data text nn core ground"
 STOREYS = {
-    "benchmarks": (
-        "experiments front cli explain reports recipes predictor train models data text nn core ground"
-    ),
-    "experiments": "front cli explain reports recipes predictor train models data text nn core ground",
+    "benchmarks": "experiments front cli explain reports recipes " + BELOW_RECIPES,
+    "experiments": "front cli explain reports recipes " + BELOW_RECIPES,
     "front": "cli recipes predictor core ground",
     "estimators": "recipes predictor data ground",
     "explain": "reports train models data text nn core ground",

@@ -212,7 +212,10 @@ def _mistake(
             values = f"{count} values" if isinstance(count, int) and count > 1 else "a value"
             return f"{_typed(event.argument)} needs {values}"
         case "InvalidChoice":
-            allowed = _either([repr(choice) for choice in event.choices if choice != "None"])
+            choices = list(event.choices)
+            if "None" in choices:  # of a union, in no order
+                choices = sorted({*choices} - {"None"})
+            allowed = _either([repr(choice) for choice in choices])
             return f"{_typed(event.argument)} must be {allowed}, got {event.value!r}"
         case "InstantiationFailure" if event.argument is None:
             return in_options(_qualified(event.message, options), options)
