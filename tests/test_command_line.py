@@ -14,7 +14,7 @@ from experiments import ablation, five_classes, long_lag, stability
 from experiments.imdb import command as imdb
 from lstm_jax import cli
 from lstm_jax.checked import Probability, Seed, checked
-from lstm_jax.cli import commands, parsing
+from lstm_jax.cli import commands
 from lstm_jax.cli.parsing import REMOVED, RENAMED, call, explain, in_options, option_names
 from lstm_jax.cli.program import run_command
 from lstm_jax.nn import LSTMLayer, TokenEmbedding
@@ -391,13 +391,3 @@ def test_what_comes_from_outside_cannot_steer_the_terminal():
     assert (
         explain(ValueError("a\x1b[31mb\nc\td\u202e schön 例")) == r"a\x1b[31mb c\td\u202e schön 例"
     )
-
-
-def test_the_lines_of_a_docstring_are_no_lines_of_the_help():
-    text = "One sentence that is\n    `longer` than a line.\n\n    Another\n    -- two lines."
-    assert (
-        parsing._joined(text)
-        == "One sentence that is `longer` than a line.\n\nAnother -- two lines."
-    )
-    code = "One.\n\n    python -m this\n\nAnd more\nof it."
-    assert parsing._joined(code) == "One.\n\n    python -m this\n\nAnd more of it."
