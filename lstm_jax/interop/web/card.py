@@ -14,6 +14,7 @@ from lstm_jax.train.run_folder import RunFolder
 
 ASKED = 4  # classes at most that the title names
 LONGEST_TITLE = 60
+COMMAND = "Command"
 VERSIONS = ("python", "jax", "flax", "tokenizers")
 
 
@@ -33,9 +34,15 @@ class Card(NamedTuple):
     def html(self) -> str:
         """The facts as a list of HTML, escaped."""
         return "".join(
-            f"<div><dt>{escaped(name)}</dt><dd>{escaped(text)}</dd></div>"
+            f"<div><dt>{escaped(name)}</dt><dd>{_words(text) if name == COMMAND else escaped(text)}"
+            "</dd></div>"
             for name, text in self.facts
         )
+
+
+def _words(command: str) -> str:
+    """A command as HTML that breaks between its words only, and not at the hyphens of options."""
+    return " ".join(f"<span>{escaped(word)}</span>" for word in command.split())
 
 
 def read_card(run: Predictor) -> Card:
@@ -62,9 +69,9 @@ def read_card(run: Predictor) -> Card:
         (f"Accuracy on {part}" if accuracy else "Accuracy", accuracy or "not measured"),
         ("Calibration error", _calibration(result)),
         ("Model", model_line(run)),
-        ("Numbers", f"{result.parameters:,}"),
+        ("Parameters", f"{result.parameters:,}"),
         ("Finished", f"{finished:%Y-%m-%d} (UTC)"),
-        ("Command", _without_folders(result.command)),
+        (COMMAND, _without_folders(result.command)),
         ("Versions", _versions(result)),
     ]
     return Card(title_of(run, name), lead, tuple(facts))

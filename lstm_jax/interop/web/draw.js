@@ -67,28 +67,38 @@ function drawMap(canvas, { values, count, size, order }, tones, at) {
   small.getContext("2d").putImageData(picture, 0, 0);
   context.imageSmoothingEnabled = false;
   context.drawImage(small, 0, 0, width, height);
-  const ink = `rgb(${colour("ink").join()})`;
-  context.strokeStyle = ink;
-  context.globalAlpha = 0.85;
-  context.lineWidth = 1;
-  if (at.row >= 0) {
-    const high = Math.max(3, height / size);
-    const top = Math.min(height - high, Math.max(0, ((at.row + 0.5) * height) / size - high / 2));
-    context.strokeRect(0.5, top + 0.5, width - 1, Math.max(2, high - 1));
+  markUnit(context, height, ((at.row + 0.5) * height) / size);
+  if (at.word >= 0) {
+    context.strokeStyle = `rgb(${colour("ink").join()})`;
+    context.strokeRect((at.word * width) / count + 0.5, 0.5, width / count - 1, height - 1);
   }
-  if (at.word >= 0) context.strokeRect((at.word * width) / count + 0.5, 0.5, width / count - 1, height - 1);
 }
 
-/** Draws a value a word as a line around zero; returns the largest magnitude. */
+/** An arrow head at the left edge: the unit that is picked. */
+function markUnit(context, height, middle) {
+  const y = Math.min(height - 5, Math.max(5, middle));
+  context.fillStyle = `rgb(${colour("ink").join()})`;
+  context.strokeStyle = `rgb(${colour("ground").join()})`;
+  context.beginPath();
+  context.moveTo(0, y - 5);
+  context.lineTo(8, y);
+  context.lineTo(0, y + 5);
+  context.closePath();
+  context.fill();
+  context.stroke();
+}
+
+/** Draws a value a word as a line; returns the largest and the smallest, or 0. */
 function drawLine(canvas, values, word) {
   const { context, width, height } = prepared(canvas);
-  const most = values.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-6);
+  const high = values.reduce((a, b) => Math.max(a, b), 0);
+  const low = values.reduce((a, b) => Math.min(a, b), 0);
   const x = (t) => ((t + 0.5) * width) / values.length;
-  const y = (value) => height / 2 - (value / most) * (height / 2 - 5);
+  const y = (value) => 5 + ((high - value) / (high - low || 1)) * (height - 10);
   context.strokeStyle = `rgb(${colour("rule").join()})`;
   context.beginPath();
-  context.moveTo(0, height / 2);
-  context.lineTo(width, height / 2);
+  context.moveTo(0, y(0));
+  context.lineTo(width, y(0));
   context.stroke();
   markWord(context, word, values.length, width, height);
   context.strokeStyle = `rgb(${colour("for").join()})`;
@@ -99,7 +109,7 @@ function drawLine(canvas, values, word) {
   values.forEach((value, t) => context.lineTo(x(t), y(value)));
   context.stroke();
   if (word >= 0) dot(context, x(word), y(values[word]));
-  return most;
+  return [high, low];
 }
 
 /** Draws shares in [0, 1] as bars. */

@@ -11,7 +11,7 @@ class Memory {
     this.model = model;
     this.layer = model.layers.length - 1;
     this.direction = 0;
-    this.unit = 0;
+    this.unit = null; // until something is read: then the one whose cell state is largest
     this.word = -1;
     this.row = 0; // a place in the order; the slider's
     this.onWord = onWord;
@@ -50,7 +50,10 @@ class Memory {
         row: part(event.clientY, box.top, box.height, this.model.size),
       };
     };
-    canvas.addEventListener("pointermove", (event) => this.onWord(at(event).word));
+    canvas.addEventListener("pointermove", (event) => {
+      const { word } = at(event);
+      if (word !== this.word) this.onWord(word);
+    });
     canvas.addEventListener("pointerleave", () => this.onWord(-1));
     if (rows) canvas.addEventListener("click", (event) => this.show({ unit: this.order[at(event).row] }));
   }
@@ -80,6 +83,8 @@ class Memory {
     const kept = new Float64Array(size);
     read.steps.forget.forEach((gate, n) => (kept[n % size] += gate));
     this.order = Array.from(kept.keys()).sort((a, b) => kept[b] - kept[a]);
+    this.unit ??= read.steps.cell.reduce(
+      (best, cell, n, cells) => (Math.abs(cell) > Math.abs(cells[best]) ? n : best), 0) % size;
   }
 
   draw() {
@@ -97,11 +102,11 @@ class Memory {
       drawMap(canvas, values, tones[MAPS[n][2]], { word, row: this.row });
     });
     const cells = Array.from({ length: count }, (_, t) => this.steps.cell[t * size + unit]);
-    const top = drawLine(this.line, cells, word);
+    const [high, low] = drawLine(this.line, cells, word);
     drawBars(this.left, this.share, word);
     this.line.setAttribute("aria-label", `Cell state from ${signed(cells[0])} to ${signed(cells.at(-1))}`);
     this.left.setAttribute("aria-label", `Surviving share, ${percent(this.share[0])} of the first word's`);
-    axis(byId("line"), [signed(top), "0", signed(-top)]);
+    axis(byId("line"), [signed(high), signed(low)]);
     axis(byId("left"), ["100%", "0%"]);
     this.name();
     this.say();
@@ -132,8 +137,8 @@ class Memory {
       element("b", {}, this.labels[word]),
       ` in unit ${unit + 1}: input ${at("input").toFixed(2)}, forget ${at("forget").toFixed(2)},`
       + ` candidate ${signed(at("candidate"))}, output ${at("output").toFixed(2)},`
-      + ` cell ${signed(at("cell"))}; ${percent(at("survival"))} of it survives,`
-      + ` of all units’ ${percent(this.share[word])}.`,
+      + ` cell ${signed(at("cell"))}. Of what it wrote, ${percent(at("survival"))} survives;`
+      + ` in all units together ${percent(this.share[word])}.`,
     );
   }
 }
@@ -157,18 +162,19 @@ function radio(group, chosen, onChoice) {
     button.setAttribute("aria-checked", n === on);
     button.tabIndex = n === on ? 0 : -1;
   });
-  const pick = (n) => {
-    mark(n);
-    buttons[n].focus();
-    onChoice(n);
-  };
   buttons.forEach((button, n) => {
-    button.addEventListener("click", () => pick(n));
+    button.addEventListener("click", () => {
+      mark(n);
+      onChoice(n);
+    });
     button.addEventListener("keydown", (event) => {
-      const way = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-      if (!way) return;
+      const { key } = event;
+      const next = ["ArrowRight", "ArrowDown"].includes(key) && (button.nextSibling ?? group.firstChild);
+      const other = next || (["ArrowLeft", "ArrowUp"].includes(key) && (button.previousSibling ?? group.lastChild));
+      if (!other) return;
       event.preventDefault();
-      pick((n + way + buttons.length) % buttons.length);
+      other.focus();
+      other.click();
     });
   });
   mark(chosen);

@@ -3,6 +3,8 @@
 const described = JSON.parse(byId("described").textContent);
 const opened = Model.open(described, byId("tables").textContent.trim());
 
+const SORTED = 5; // of more classes, the likeliest stand on top
+
 class Page {
   constructor(model) {
     this.model = model;
@@ -75,6 +77,10 @@ class Page {
       button.querySelector("i").style.transform = `scaleX(${probabilities[n]})`;
       button.querySelector("em").textContent = percent(probabilities[n]);
     });
+    if (this.classes.length > SORTED) {
+      const ranked = Array.from(probabilities.keys()).sort((a, b) => probabilities[b] - probabilities[a]);
+      byId("classes").append(...ranked.map((n) => this.classes[n]));
+    }
     this.memory.read(reading, reading.read.map((token) => this.name(token)));
     this.explain();
   }
@@ -102,17 +108,14 @@ class Page {
   }
 
   writeSum(words, bias, value) {
-    const sum = byId("sum");
-    sum.textContent = "";
     const binary = this.model.config.outputs === 1;
-    const term = (title, number) =>
-      element("div", {}, element("small", {}, title), element("b", {}, signed(number, 3)));
-    const of = binary ? "log-odds" : "score";
-    sum.append(
-      term("words", words), element("span", {}, "+"), term("biases", bias),
-      element("span", {}, "="), term(`sum`, words + bias),
-      element("span", {}, "="), term(`${of}, from the forward pass`, value),
-    );
+    const term = (sign, title, number) => element("div", {},
+      element("small", {}, title), element("span", {}, sign), element("b", {}, signed(number, 3)));
+    const total = binary ? "log-odds" : "score, above the mean of all classes";
+    byId("sum").replaceChildren(
+      term("", "words", words), term("+", "biases", bias), term("=", total, words + bias));
+    byId("checked").textContent = `The forward pass gives ${signed(value, 3)}`
+      + (binary ? `, which is ${percent(sigmoid(value))}.` : ".");
   }
 
   /** Writes the text again, each word with the colour of what it adds. */
@@ -124,16 +127,21 @@ class Page {
     shown.textContent = "";
     this.elements = Array(reading.count).fill(null);
     let done = 0;
+    let skipped = 0;
     for (const token of reading.tokens) {
       const step = stepOf.get(token);
+      if (step === undefined) {
+        skipped++;
+        continue;
+      }
+      if (skipped) {
+        shown.append(element("span", { class: "skipped" }, ` ⋯ ${skipped.toLocaleString("en")} tokens are not read ⋯ `));
+        done = token.start;
+        skipped = 0;
+      }
       const start = Math.max(done, token.start);
       if (start > done) shown.append(text.slice(done, start));
       done = Math.max(start, token.end);
-      if (step === undefined) {
-        shown.append(element("span", { class: "skipped", title: "not read: the text is too long" },
-          text.slice(start, done)));
-        continue;
-      }
       const mark = token.id === START;
       const written = mark ? this.name(token).slice(1, -1) : text.slice(start, done);
       const value = credits.words[step];
@@ -149,7 +157,8 @@ class Page {
       this.elements[step] = made;
       shown.append(made);
     }
-    shown.append(text.slice(done));
+    if (skipped) shown.append(element("span", { class: "skipped" }, ` ⋯ ${skipped.toLocaleString("en")} tokens are not read`));
+    else shown.append(text.slice(done));
     const first = this.elements.find((each) => each !== null);
     if (first) first.tabIndex = 0;
   }
