@@ -43,9 +43,9 @@ class Page {
     this.read();
   }
 
-  /** Reads at the next picture: keys that come faster are read together. */
+  /** Reads when the keys that have been pressed are all in the field: they are read together. */
   soon() {
-    this.waiting ??= requestAnimationFrame(() => {
+    this.waiting ??= setTimeout(() => {
       this.waiting = null;
       this.read();
     });
