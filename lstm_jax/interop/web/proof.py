@@ -110,7 +110,9 @@ def in_node(node: str, page: Path, texts: Sequence[str]) -> NDArray[np.float64]:
 
 
 def in_browser(browser: str, page: Path, texts: Sequence[str]) -> list[list[float]]:
-    """The same in a browser that opens a copy of the page; nothing if the browser does not start.
+    """The same in a browser that opens a copy of the page; nothing if the browser cannot open it.
+
+    One that is shut in a sandbox of its own may not read the folder for temporary files.
 
     Raises:
         RuntimeError: if the page opens and its script fails.
@@ -120,6 +122,8 @@ def in_browser(browser: str, page: Path, texts: Sequence[str]) -> list[list[floa
     if dump is None:
         return []
     answer = re.search(r"proof(\[.*\])proof", dump)
+    if answer is None and 'id="interface"' not in dump:  # some other page, with an error
+        return []
     if answer is None:
         raise RuntimeError(f"the page failed in {browser}: it gave no probabilities")
     return json.loads(answer[1])
