@@ -81,6 +81,7 @@ def title_of(run: Predictor, name: str) -> str:
     """The classes as a question, or the data's name where they are too many for one."""
     *others, last = run.class_names
     asked = f"{', '.join(others)} or {last}?"
+    asked = asked[:1].upper() + asked[1:]
     return asked if len(run.class_names) <= ASKED and len(asked) <= LONGEST_TITLE else name
 
 

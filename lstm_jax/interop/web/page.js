@@ -112,8 +112,9 @@ class Page {
     const term = (sign, title, number) => element("div", {},
       element("small", {}, title), element("span", {}, sign), element("b", {}, signed(number, 3)));
     const total = binary ? "log-odds" : "score, above the mean of all classes";
+    const read = this.model.config.padFront ? "words and padding" : "words";
     byId("sum").replaceChildren(
-      term("", "words", words), term("+", "biases", bias), term("=", total, words + bias));
+      term("", read, words), term("+", "biases", bias), term("=", total, words + bias));
     byId("checked").textContent = `The forward pass gives ${signed(value, 3)}`
       + (binary ? `, which is ${percent(sigmoid(value))}.` : ".");
   }
@@ -178,7 +179,7 @@ class Page {
   /** Marks the word of a step everywhere; -1 for none. */
   point(step) {
     this.elements.forEach((each, n) => each?.classList.toggle("on", n === step));
-    this.memory.show({ word: step });
+    if (this.memory.word !== step) this.memory.show({ word: step });
     const detail = byId("detail");
     detail.textContent = "";
     if (step < 0) {
