@@ -151,7 +151,7 @@ class Page {
       const kind = mark ? " mark" : unknown ? " unknown" : "";
       const made = element("span", { class: `word${kind}`, role: "img", "aria-label": label, tabindex: -1 }, written);
       made.style.setProperty("--tone", value < 0 ? "var(--against)" : "var(--for)");
-      made.style.setProperty("--share", `${(72 * Math.abs(value)) / most}%`);
+      made.style.setProperty("--amount", (Math.abs(value) / most).toFixed(3));
       made.addEventListener("pointerenter", () => this.point(step));
       made.addEventListener("pointerleave", () => this.point(-1));
       made.addEventListener("focus", () => this.point(step));
