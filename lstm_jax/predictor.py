@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,10 @@ from lstm_jax.train.metrics import Metrics, compute_metrics, probabilities
 from lstm_jax.train.prediction import predict_logits
 from lstm_jax.train.run_folder import RunFolder
 from lstm_jax.train.step import all_devices
+
+if TYPE_CHECKING:
+    from lstm_jax.explain.explanation import Explanation
+    from lstm_jax.explain.names import Method
 
 
 class Prediction(NamedTuple):
@@ -73,12 +77,18 @@ class Predictor:
         """The logits [N, C] of N texts, divided by the temperature; C = 1 for two classes."""
         refuse_after_fork()
         _check_batch_size(batch_size)
-        texts = list(_iterated(texts))
-        if not texts:
+        ids = self.tokenizer.encode_batch(list(_iterated(texts)))
+        return self.logits_of_ids(ids, batch_size=batch_size)
+
+    def logits_of_ids(
+        self, ids: Sequence[NDArray[np.integer]], *, batch_size: int = 128
+    ) -> NDArray[np.float32]:
+        """`logits` of texts that are token ids already, [length] each."""
+        if not ids:
             return np.zeros((0, self.model.outputs), np.float32)
-        data = Dataset(self.tokenizer.encode_batch(texts))
+        data = Dataset(ids)
         batching = Batching(
-            batch_size=min(batch_size, _power_of_two(len(texts))),
+            batch_size=min(batch_size, _power_of_two(len(ids))),
             padding=self.config.text.padding,
             buckets=_bucket_widths(self.config.text.max_length),
             row_multiple=self._shardings.devices,
@@ -144,6 +154,26 @@ class Predictor:
                 yield Prediction(text, label, by_class[label], by_class)
         if failure is not None:
             raise failure
+
+    def explain(
+        self, text: str, *, method: "Method | None" = None, class_name: str | None = None
+    ) -> "Explanation":
+        """Says what each word of a text counts for a class; a notebook shows it in colours.
+
+        Args:
+            text: one text; `lstm_jax.explain.explanation.explain` takes many.
+            method: one of `lstm_jax.explain.names.METHODS`; the most faithful one by default.
+            class_name: the class; the likeliest one by default.
+
+        Returns:
+            The `lstm_jax.explain.explanation.Explanation`.
+
+        Raises:
+            ValueError: if there is no such class or method.
+        """
+        from lstm_jax.explain.explanation import explain  # what only explanations need
+
+        return explain(self, [text], method=method, class_name=class_name)[0]
 
     def evaluate(self, examples: Examples) -> Metrics:
         """All metrics on labelled examples, whose labels index `class_names`."""

@@ -12,12 +12,14 @@
 # %% [markdown]
 # # An LSTM on a Colab TPU
 #
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/imdb_tpu.ipynb)
+#
 # Choose a TPU under *Runtime, Change runtime type*, then run the cells from top to bottom. The same
 # notebook runs on a GPU or a CPU: all local devices are used without being asked. In the first
 # cell, put the address of this repository in place of REPOSITORY.
 
 # %%
-# !git clone --depth 1 REPOSITORY lstm_jax && pip install -q -e ./lstm_jax
+# !git clone --depth 1 https://github.com/REPOSITORY lstm_jax && pip install -q -e ./lstm_jax
 # %cd lstm_jax
 
 # %%
@@ -66,6 +68,24 @@ result = supervised(config, corpus, request)
 comparison(corpus, [result])
 
 # %% [markdown]
+# All devices of this machine had their part of each batch. The curves:
+
+# %%
+import matplotlib.pyplot as plt
+
+from lstm_jax.train.report import read_metrics
+
+records = read_metrics(Path("runs/notebook/metrics.jsonl"))
+figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+for axis, quantity in zip(axes, ("loss", "accuracy"), strict=True):
+    for part in ("train", "validation"):
+        points = [(r["epoch"], r[f"{part}_{quantity}"]) for r in records if "epoch" in r]
+        axis.plot(*zip(*points, strict=True), marker="o", label=part)
+    axis.set(xlabel="epoch", ylabel=quantity)
+axes[0].legend(frameon=False)
+plt.show()
+
+# %% [markdown]
 # ## Ask it
 
 # %%
@@ -74,3 +94,28 @@ import lstm_jax
 run = lstm_jax.load("runs/notebook")
 texts = ["A film I will not forget.", "Not good, not even close."]
 dict(zip(texts, run.predict_proba(texts)[:, 1].round(3), strict=True))  # probability of "positive"
+
+# %% [markdown]
+# Write a sentence of your own. Blue words speak for the class, orange words against it.
+
+# %%
+sentence = "I expected nothing, and it was not bad at all."
+run.explain(sentence)
+
+# %% [markdown]
+# The gates acting on it: a column for each word, a row for each unit of the forward LSTM.
+
+# %%
+from lstm_jax.explain.trace import trace_classifier
+
+(ids,) = run.tokenizer.encode_batch([sentence])
+trace = trace_classifier(run.model, run.params, jnp.asarray(ids)[None], jnp.array([len(ids)]))
+steps = trace.layers[0].directions[0].steps
+figure, axes = plt.subplots(4, 1, figsize=(8, 8), sharex=True, layout="constrained")
+for axis, gate in zip(axes, ("input", "forget", "candidate", "output"), strict=True):
+    lowest = -1 if gate == "candidate" else 0
+    axis.imshow(getattr(steps, gate)[0].T, aspect="auto", cmap="RdBu", vmin=lowest, vmax=1)
+    axis.set_title(gate, loc="left", fontsize=10)
+    axis.set_yticks([])
+axes[-1].set_xticks(range(len(ids)), run.tokenizer.words(ids), rotation=60, ha="right")
+plt.show()

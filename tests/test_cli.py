@@ -15,7 +15,7 @@ import lstm_jax
 from experiments.imdb import article, bilstm
 from experiments.imdb import command as imdb
 from lstm_jax import cli
-from lstm_jax.cli import reading
+from lstm_jax.cli import parsing, reading
 from lstm_jax.data import Corpus
 from lstm_jax.train import evaluation
 
@@ -304,6 +304,13 @@ def test_train_pretrains_first_if_it_is_told_to(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         command(monkeypatch, *typed, "--init", str(pretrained))
     assert "--pretrain goes only without --init" in capsys.readouterr().err
+
+
+def test_the_lines_of_a_docstring_are_no_lines_of_the_help():
+    text = "One that is\n    `longer` than a line.\n\n    Another\n    -- two lines."
+    assert parsing._joined(text) == "One that is `longer` than a line.\n\nAnother -- two lines."
+    code = "One.\n\n    python -m this\n\nAnd more\nof it."
+    assert parsing._joined(code) == "One.\n\n    python -m this\n\nAnd more of it."
 
 
 # What a reader or a writer at the other end of a pipe does.

@@ -51,7 +51,10 @@ def said(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", "no command; the commands are check, train, evaluate, predict, compare, inspect"),
+        (
+            "",
+            "no command; the commands are check, train, evaluate, predict, explain, compare",
+        ),
         ("trian x.csv run", "no command 'trian'; did you mean train?"),
         ("--resume train", "no command '--resume'; the commands are check, train"),
         ("train", "no DATA and no RUN for train; --help says what is needed"),

@@ -10,7 +10,7 @@ from lstm_jax.cli.program import run_command
 
 PROGRAM = "lstm-jax"
 COMMANDS = (
-    *("check", "train", "evaluate", "predict", "compare", "inspect"),
+    *("check", "train", "evaluate", "predict", "explain", "compare", "inspect"),
     *("pretrain", "export", "demo", "completion"),
 )
 DESCRIPTION = """Train text classifiers, measure them and use them.

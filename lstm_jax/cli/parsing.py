@@ -72,7 +72,7 @@ def call(
         if (message := _mistake(event, list(arguments), options, names)) is not None:
             raise ValueError(message)
 
-    with _on_mistake(refuse), naming_options(options):
+    with _on_mistake(refuse), _whole_sentences(), naming_options(options):
         how: Any = {"prog": typed, "description": description, "args": arguments}
         if isinstance(commands, Mapping):
             late = {name: _later(command) for name, command in commands.items()}
@@ -191,6 +191,35 @@ def _on_mistake(refuse: Callable[[Any], None]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _whole_sentences() -> Iterator[None]:
+    """Has tyro break no line of a help text where a docstring's line ends.
+
+    It keeps the end of a line before one that begins with anything but a letter, as every line of a
+    field's docstring does but the first.
+    """
+    name = "remove_single_line_breaks"
+    strings = getattr(tyro, "_strings", None)  # not public: without it, lines end where they end
+    before = getattr(strings, name, None)
+    if before is None:
+        yield
+        return
+    setattr(strings, name, _joined)
+    try:
+        yield
+    finally:
+        setattr(strings, name, before)
+
+
+def _joined(text: str) -> str:
+    """The paragraphs of a docstring, each on one line; an indented one is left as it is."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(
+        each if each.startswith(" ") else " ".join(map(str.strip, each.split("\n")))
+        for each in paragraphs
+    )
+
+
 def _mistake(
     event: Any, arguments: list[str], options: Mapping[str, str], commands: Sequence[str]
 ) -> str | None:
@@ -212,7 +241,10 @@ def _mistake(
             values = f"{count} values" if isinstance(count, int) and count > 1 else "a value"
             return f"{_typed(event.argument)} needs {values}"
         case "InvalidChoice":
-            allowed = _either([repr(choice) for choice in event.choices if choice != "None"])
+            choices = list(event.choices)
+            if "None" in choices:  # of a union, in no order
+                choices = sorted({*choices} - {"None"})
+            allowed = _either([repr(choice) for choice in choices])
             return f"{_typed(event.argument)} must be {allowed}, got {event.value!r}"
         case "InstantiationFailure" if event.argument is None:
             return in_options(_qualified(event.message, options), options)

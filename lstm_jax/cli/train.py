@@ -62,7 +62,8 @@ def train(
 ) -> None:
     """Train a classifier on a file of texts with labels.
 
-    Settings that are not given are chosen from the data, and said.
+    Settings that are not given are chosen from the data, and said. The defaults below hold where
+    nothing is chosen.
 
     Example: lstm-jax train reviews.csv runs/mine --test test.csv
 

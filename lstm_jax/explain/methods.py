@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,19 +15,15 @@ from lstm_jax.explain.decomposition import decompose
 from lstm_jax.explain.gradients import gradient_x_input, integrated_gradients
 from lstm_jax.explain.ledger import logit_ledger
 from lstm_jax.explain.lrp import propagate
+from lstm_jax.explain.names import Method
 from lstm_jax.explain.readout import Readout, read_out
 from lstm_jax.explain.trace import Trace, trace_from_vectors, word_vectors
-from lstm_jax.explain.words import divided, divided_by_number, linear_credits, to_words
+from lstm_jax.explain.words import divided, divided_by_number, linear_credits
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.shapes import Inputs, Lengths, Params, Tokens
 
-Method = Literal[
-    "ledger", "lrp", "decomposition", "integrated_gradients", "gradient_x_input", "occlusion"
-]
-METHODS: tuple[Method, ...] = get_args(Method)
-
 # Words whose decompositions are computed together.
-_TOGETHER = 64
+_TOGETHER = 256
 
 
 class Attribution(NamedTuple):
@@ -199,15 +195,3 @@ def as_read(targets: Targets, ids: NDArray[np.integer]) -> NDArray[np.floating]:
     """
     rows = np.repeat(ids[None], len(ids), axis=0)
     return targets(rows, np.arange(1, len(ids) + 1, dtype=np.int32))
-
-
-__all__ = [
-    "METHODS",
-    "Attribution",
-    "Method",
-    "as_read",
-    "attribute",
-    "exact",
-    "occlude",
-    "to_words",
-]

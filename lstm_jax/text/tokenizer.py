@@ -172,6 +172,27 @@ class WordTokenizer:
             for text, cut in zip(texts, cuts, strict=True)
         ]
 
+    def places(self, text: str) -> list[tuple[int, int] | None]:
+        """Where the tokens of a text stand in it.
+
+        Args:
+            text: one text.
+
+        Returns:
+            For each id that `encode_batch` gives, the first character of its token and the one
+            behind it; None for a start token, which stands nowhere.
+
+        Raises:
+            ValueError: as `encode_batch`.
+        """
+        ((text,),) = _chunks([text])
+        encoding = self._tokenizer.encode(text)
+        special = encoding.special_tokens_mask
+        return [
+            None if is_special else place
+            for place, is_special in zip(encoding.offsets, special, strict=True)
+        ]
+
     def words(self, ids: Iterable[int]) -> list[str]:
         """Turns ids back into words; the special ids are `<pad>`, `<start>` and `<unk>`.
 
