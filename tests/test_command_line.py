@@ -79,7 +79,7 @@ def said(
             "train x.csv run --text.pad middle",
             "--text.pad must be 'front' or 'back', got 'middle'",
         ),
-        ("export run out --format onx", "--format must be 'onnx' or 'stablehlo', got 'onx'"),
+        ("export run out --format onx", "--format must be 'onnx', 'stablehlo' or 'web', got 'onx'"),
         ("train x.csv run", "x.csv: no such file"),
         ("train imbd run", "imbd: no such file; the corpora are imdb, builtin, builtin5"),
         ("evaluate nothing x.csv", "RUN must be a folder with a trained run in it"),

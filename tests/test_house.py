@@ -30,7 +30,7 @@ STOREYS = {
     "cli": "explain reports interop recipes predictor train models data text ground",
     "recipes": "reports predictor train models data text nn core ground",
     "reports": "train data text ground",
-    "interop": "predictor models data text nn core ground",
+    "interop": "reports predictor train models data text nn core ground",
     "predictor": "train models data text nn core ground",
     "train": "models data text nn core ground",
     "models": "nn core text ground",
@@ -169,6 +169,10 @@ def test_every_file_beside_the_code_that_is_read_is_installed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     named = project["tool"]["setuptools"]["package-data"]["lstm_jax.reports"]
     assert {path.name for path in (PACKAGE / "reports").glob("*.css")} == set(named)
+    patterns = project["tool"]["setuptools"]["package-data"]["lstm_jax.interop.web"]
+    beside = {path for path in (PACKAGE / "interop" / "web").iterdir() if path.is_file()}
+    matched = {path for pattern in patterns for path in (PACKAGE / "interop/web").glob(pattern)}
+    assert {path for path in beside if path.suffix != ".py"} == matched
 
 
 def calls(folder: Path) -> Iterator[tuple[Path, ast.Call]]:
@@ -202,7 +206,7 @@ def test_messages_are_in_one_style():
 
 @pytest.mark.parametrize("folder", [*PROGRAMS, "tests"])
 def test_no_file_has_more_than_400_lines(folder):
-    for kind in ("*.py", "*.cc", "*.h"):
+    for kind in ("*.py", "*.cc", "*.h", "*.js"):
         for path in (ROOT / folder).rglob(kind):
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path
 

@@ -187,7 +187,7 @@ def write_folder(run: Predictor, folder: Path, format: Format) -> None:
             )
     (folder / recipe.file).write_bytes(_model(run, format))
     run.tokenizer.save(folder / "tokenizer.json")
-    head, tail = _ends(run.config.text.padding)
+    head, tail = ends(run.config.text.padding)
     script = SCRIPT.format(
         package=recipe.package,
         classes=ascii(run.class_names),
@@ -210,7 +210,7 @@ def _model(run: Predictor, format: Format) -> bytes:
     return classifier_to_stablehlo(run)
 
 
-def _ends(padding: Padding) -> tuple[int, int]:
+def ends(padding: Padding) -> tuple[int, int]:
     """How many tokens `Padding.cut` keeps from the beginning and from the end."""
     kept = padding.cut(np.arange(2 * padding.max_length))
     head = int((kept < padding.max_length).sum())
