@@ -59,7 +59,7 @@ def test_evaluate_says_the_result_first_and_writes_a_report(runs, tmp_path, monk
     words = ("evaluate", runs / "good", runs / "test.csv")
     out = typed(monkeypatch, capsys, *words, "--report", tmp_path / "report")
     lines = out.splitlines()
-    assert re.match(r"Accuracy on 30 texts of test.csv: \d+\.\d % \(95% interval: ", lines[0])
+    assert re.match(r"Accuracy on 30 texts of test.csv: \d+\.\d% \(95% interval: ", lines[0])
     assert f"See {tmp_path / 'report' / REPORT} and {tmp_path / 'report' / MISTAKES}" in lines
     page = (tmp_path / "report" / REPORT).read_text(encoding="utf-8")
     assert "<h2>Training</h2>" in page
@@ -89,7 +89,7 @@ def test_compare_says_which_run_is_better_and_where_they_differ(
     assert str(runs / "poor") in page
     assert len((tmp_path / "differences.csv").read_text(encoding="utf-8").splitlines()) > 3
     quiet = typed(monkeypatch, capsys, *words, "--quiet")
-    assert re.fullmatch(rf"{runs / 'good'}: \d+\.\d %\n", quiet)
+    assert re.fullmatch(rf"{runs / 'good'}: \d+\.\d%\n", quiet)
     found = json.loads(typed(monkeypatch, capsys, *words, "--json"))
     assert found["best"] == str(runs / "good")
     (pair,) = found["differences"]
