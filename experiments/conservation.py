@@ -53,6 +53,8 @@ class Study:
     """Test reviews, drawn at random."""
     longest: Size = 400
     """Tokens that are read of each."""
+    poolings: tuple[Pooling, ...] = get_args(Pooling)
+    """Which poolings; every direction of each."""
     size: Size = 100
     """Features of the vectors, and units of each direction."""
     seed: Seed = 0
@@ -81,7 +83,7 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
     ids = sorted((each[: study.longest] for each in read), key=len)
     ngrams = NGrams.find(ids, tokenizer.vocabulary_size, (20_000,))
     for dtype in ("float32", "float64"):
-        for pooling, direction in itertools.product(get_args(Pooling), get_args(Direction)):
+        for pooling, direction in itertools.product(study.poolings, get_args(Direction)):
             with (
                 doing(console, f"{dtype} {pooling} {direction}"),
                 jax.enable_x64(dtype != "float32"),

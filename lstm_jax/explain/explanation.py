@@ -166,7 +166,7 @@ def _explained(
         classes = np.full(len(tokens), names.index(class_name))
     target = np.asarray(class_target(model.outputs, jnp.asarray(classes)), np.float32)
     if method == "occlusion":
-        scores, base, error = _occluded(run, rows, target), np.zeros(len(rows)), None
+        scores, base, error = _occluded(run, rows, target[: len(rows)]), np.zeros(len(rows)), None
         value = np.einsum("bc,bc->b", logits, target)
     else:
         found = attribute(model, run.params, tokens, lengths, jnp.asarray(target), method)
