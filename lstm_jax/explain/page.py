@@ -22,11 +22,12 @@ SAYINGS = {
 
 _STYLE = """
 .lstm-words{font:16px/1.9 system-ui,sans-serif;max-width:62em;white-space:pre-wrap;
-overflow-wrap:anywhere;margin:.4em 0 .2em}
+overflow-wrap:anywhere;margin:.4em 0 .2em;color:var(--ink,inherit)}
 .lstm-words span{border-radius:3px;padding:.12em 0;background:rgba(var(--w),var(--a))}
 .lstm-words .for{--w:31,95,168}.lstm-words .against{--w:194,84,27}
 .lstm-words .unread{opacity:.45}
-.lstm-about{font:14px/1.5 system-ui,sans-serif;opacity:.75;margin:.2em 0 1em}
+.lstm-about{font:14px/1.6 system-ui,sans-serif;opacity:.8;margin:.3em 0 1em;max-width:62em}
+.lstm-about span{white-space:nowrap}
 .lstm-about i{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin:0 .3em 0 .8em}
 @media(prefers-color-scheme:dark){
 .lstm-words .for{--w:96,158,230}.lstm-words .against{--w:236,138,80}}
@@ -97,7 +98,7 @@ def coloured(explanation: Explained) -> str:
             parts.append(f'<span class="unread" title="not read">{word}</span>')
             continue
         side = "for" if token.score >= 0 else "against"
-        strength = 0.75 * abs(token.score) / largest
+        strength = 0.6 * abs(token.score) / largest
         shown = f"{token.score:+.3f}"
         parts.append(
             f'<span class="{side}" style="--a:{strength:.3f}" title="{shown}">{word}</span>'
@@ -109,11 +110,12 @@ def coloured(explanation: Explained) -> str:
 def _about(explanation: Explained) -> str:
     name = escaped(explanation.class_name)
     colours = (
-        f'<i style="background:rgb(31,95,168)"></i>speaks for {name}'
-        f'<i style="background:rgb(194,84,27)"></i>speaks against it'
+        f'<span><i style="background:rgb(31,95,168)"></i>speaks for {name}</span>'
+        f'<span><i style="background:rgb(194,84,27)"></i>speaks against it</span>'
     )
     return (
-        f'<p class="lstm-about">{escaped(SAYINGS[explanation.method])}. {colours}<br>'
+        f'<p class="lstm-about">{explanation.method}: {escaped(SAYINGS[explanation.method])}.'
+        f" {colours}<br>"
         f"{escaped(sums(explanation))}</p>"
     )
 
