@@ -28,10 +28,21 @@ import numpy as np
 import lstm_jax
 from lstm_jax.data import generate_reviews
 
-count, epochs = 6000, 3
+count, epochs = 8500, 5
 texts, labels = generate_reviews(count, seed=0)
 names = np.array(["negative", "positive"])[labels]
-settings = {"train.epochs": epochs}
+settings = {
+    "model.hidden_size": 32,
+    "model.linear": False,
+    "model.token_dropout": 0.0,
+    "model.embedding_dropout": 0.1,
+    "model.output_dropout": 0.1,
+    "text.ngrams": (),
+    "text.cooccurrence_window": 0,
+    "train.adversarial": 0.0,
+    "train.epochs": epochs,
+    "optimizer.learning_rate": 5e-3,
+}
 run = lstm_jax.fit(texts[: count - 500], names[: count - 500], settings=settings, quiet=True)
 held_out, truth = texts[count - 500 :], names[count - 500 :]
 print(

@@ -15,7 +15,6 @@ NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.py"))
 # What makes them short enough for a test.
 SMALL = {
     '"imdb", BILSTM.train.epochs': '"builtin", 1',
-    "count, epochs = 6000, 3": "count, epochs = 700, 1",
     "count, epochs = 8500, 5": "count, epochs = 700, 1",
     "training_steps = 30, 24, 1500": "training_steps = 30, 24, 3",
     "some = held_out[:30]": "some = held_out[:2]",
