@@ -13,7 +13,7 @@ import lstm_jax
 from lstm_jax import cli
 from lstm_jax.cli.explain import shown_text
 from lstm_jax.data import Padding
-from lstm_jax.explain.explanation import explain, read_along
+from lstm_jax.explain.explanation import explain, phrase_score, read_along
 from lstm_jax.explain.names import METHODS
 from lstm_jax.explain.page import explanation_page
 from lstm_jax.predictor import Predictor
@@ -107,6 +107,20 @@ def test_padding_that_is_read_counts_as_no_word(run):
     assert len(found.words()) == 3
     total = sum(score for _, score in found.words()) + found.base
     assert total == pytest.approx(found.logit, abs=1e-5)
+
+
+def test_a_phrase_has_a_score_of_its_own(run, monkeypatch, capsys):
+    text = "very good verdict1 film"
+    by_word = dict(run.explain(text, method="decomposition", class_name="class 1").words())
+    score = phrase_score(run, text, "verdict1", "class 1")
+    assert score == pytest.approx(by_word["verdict1"], abs=1e-5)
+    both = phrase_score(run, text, "good verdict1", "class 1")
+    assert abs(both - by_word["good"] - by_word["verdict1"]) > 1e-4
+    command(monkeypatch, run.path, text, "--class", "class 1", "--phrase", "good verdict1", "film")
+    assert f"phrase 'good verdict1': {both:+.3f}" in capsys.readouterr().out
+    for phrase in ("bad", "ver", ""):
+        with pytest.raises(ValueError, match="phrase must stand in the part of the text that is"):
+            phrase_score(run, text, phrase, "class 1")
 
 
 def test_reading_along_ends_at_the_probability(run):

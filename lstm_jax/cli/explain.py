@@ -29,6 +29,8 @@ class Shown:
     """Write a page with all of them, which needs nothing else."""
     figure: Path | None = None
     """Draw the first one, a bar for each word: .png, .svg or .pdf."""
+    phrase: tuple[str, ...] = ()
+    """Phrases of the text whose score as one is said too, by contextual decomposition."""
     as_json: Annotated[bool, arg(name="json")] = False
     """Print a JSON object a line, with the score of every token."""
     most: int = MOST
@@ -68,6 +70,7 @@ def explain(
         shown: how it is shown, and of how many texts.
     """
     from lstm_jax.explain.explanation import explain as explained
+    from lstm_jax.explain.explanation import phrase_score
     from lstm_jax.predictor import load
 
     _check(texts, file, reading)
@@ -76,13 +79,20 @@ def explain(
     if not given:
         raise ValueError("texts must not be empty: give some, or --file")
     found = explained(opened, given, method=method, class_name=class_name)
+    phrases = [
+        {part: phrase_score(opened, each.text, part, each.class_name) for part in shown.phrase}
+        for each in found
+    ]
     if shown.as_json:
-        for each in found:
-            print(json.dumps(each.as_dict(), ensure_ascii=False))
+        for each, scores in zip(found, phrases, strict=True):
+            print(json.dumps({**each.as_dict(), "phrases": scores}, ensure_ascii=False))
     else:
         console = Console()
         for number, each in enumerate(found):
-            console.print(shown_text(each), end="\n\n" if number + 1 < len(found) else "\n")
+            text = shown_text(each)
+            for part, score in phrases[number].items():
+                text.append(f"\nphrase {printable(part)!r}: {score:+.3f}")
+            console.print(text, end="\n\n" if number + 1 < len(found) else "\n")
     said = Console(stderr=True)
     if shown.html is not None:
         from lstm_jax.explain.page import explanation_page

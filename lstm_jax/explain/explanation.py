@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_jax.data import Padding
-from lstm_jax.explain.methods import as_read, attribute, exact, occlude
+from lstm_jax.explain.methods import as_read, attribute, exact, occlude, phrase_contribution
 from lstm_jax.explain.names import METHODS, Method, Token
 from lstm_jax.explain.page import fragment
 from lstm_jax.explain.readout import class_target
@@ -225,6 +225,45 @@ def _occluded(
         occlude(lambda ids, lengths, of=of: _targets(run, ids, lengths, of), row.ids)
         for row, of in zip(rows, target, strict=True)
     ]
+
+
+def phrase_score(run: Run, text: str, phrase: str, class_name: str) -> float:
+    """What a phrase of a text contributes to the logit of a class, as one.
+
+    "not bad" is more than "not" and "bad": beside their scores by the method "decomposition" this
+    is the score of both together.
+
+    Args:
+        run: the classifier.
+        text: one text.
+        phrase: as it stands in the text; the first place counts.
+        class_name: the class.
+
+    Returns:
+        The score, divided by the run's temperature as those of words are.
+
+    Raises:
+        ValueError: if the phrase does not stand in the text, or nothing of it is read; if there is
+            no such class; or as `lstm_jax.explain.decomposition.decompose`.
+    """
+    if class_name not in run.class_names:
+        raise ValueError(
+            f"class_name must be one of {', '.join(run.class_names)}, got {class_name!r}"
+        )
+    row, start = _Reading(run, text), text.find(phrase)
+    end = start + len(phrase)
+    places = [place or (-1, -1) for place in row.places]
+    inside = np.array([start <= first and last <= end for first, last in places]) & (start >= 0)
+    chosen = np.isin(row.rows, np.flatnonzero(inside))
+    if not chosen.any():
+        raise ValueError(f"phrase must stand in the part of the text that is read, got {phrase!r}")
+    tokens, lengths = _padded([row.ids])
+    classes = jnp.array([run.class_names.index(class_name)])
+    target = class_target(run.model.outputs, classes)
+    mask = np.zeros(tokens.shape, bool)
+    mask[0, : len(chosen)] = chosen
+    found = phrase_contribution(run.model, run.params, tokens, lengths, target, jnp.asarray(mask))
+    return float(found[0]) / run.temperature
 
 
 def read_along(run: Run, text: str, class_name: str) -> NDArray[np.floating]:

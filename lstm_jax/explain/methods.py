@@ -100,6 +100,37 @@ def attribute(
     return found
 
 
+@partial(jax.jit, static_argnames="model")
+def phrase_contribution(
+    model: TextClassifier,
+    params: Params,
+    tokens: Tokens,
+    lengths: Lengths,
+    target: Array,
+    phrase: Array,
+) -> Array:
+    """What a phrase contributes to a target, by contextual decomposition.
+
+    Args:
+        model, params, tokens, lengths, target: as for `attribute`.
+        phrase: [B, T], true for its words.
+
+    Returns:
+        [B]; with what the linear model beside the LSTM says of its words.
+
+    Raises:
+        ValueError: as `lstm_jax.explain.decomposition.decompose`.
+    """
+    model = exact(model)
+    trace = trace_from_vectors(model, params, word_vectors(model, params, tokens), lengths)
+    readout = read_out(model, params, trace, target)
+    found = decompose(model.config, trace, readout, phrase).phrase
+    if model.config.linear:
+        words, _ = linear_credits(model, params, tokens, lengths, target)
+        found += (words * phrase).sum(axis=1)
+    return found
+
+
 def exact(model: TextClassifier) -> TextClassifier:
     """The classifier, its products not rounded to bfloat16."""
     return model.clone(config=replace(model.config, precision=None))
