@@ -41,7 +41,7 @@ from lstm_jax.text import NGrams, WordTokenizer
 
 METHODS: tuple[Method, ...] = ("ledger", "lrp", "decomposition", "integrated_gradients")
 # Texts of the methods that take thousands of times as long as the others.
-_FEWER = {"decomposition": 20, "integrated_gradients": 100}
+_FEWER = {"decomposition": 5, "integrated_gradients": 20}
 _TOGETHER = 50
 
 
