@@ -65,7 +65,7 @@ def test_without_browser_and_node_the_page_is_said_to_be_unproved(
 
 def test_demo_opens_the_page(trained, tmp_path, monkeypatch):
     opened = []
-    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    monkeypatch.setattr("webbrowser.open_new_tab", lambda address: opened.append(address) or True)
     monkeypatch.setattr(proof.shutil, "which", lambda name: None)
     command(monkeypatch, "demo", trained, "--out", tmp_path / "out")
     assert opened == [(tmp_path / "out" / "index.html").as_uri()]

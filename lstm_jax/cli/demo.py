@@ -34,5 +34,5 @@ def demo(
     opened, console = load(run), Console()
     folder = out or Path(tempfile.mkdtemp(prefix="lstm_jax-")) / "page"
     page = write_page(console, opened, folder, example)
-    if open and not webbrowser.open(page.resolve().as_uri()):
+    if open and not webbrowser.open_new_tab(page.resolve().as_uri()):
         say(console, "No browser was found on this machine; open the page by hand")
