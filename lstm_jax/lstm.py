@@ -19,7 +19,7 @@ from lstm_jax.kernels import cpu
 from lstm_jax.machine import refuse_after_fork
 from lstm_jax.recurrence import as_lengths, in_chunks, zero_padding
 from lstm_jax.shapes import Inputs, Lengths, Outputs, StepState
-from lstm_jax.sharding import run_by_sequence, varying_alike
+from lstm_jax.sharding import is_split_explicitly, run_by_sequence, varying_alike
 
 
 def lstm(
@@ -123,6 +123,8 @@ def _run(
     else:
         lengths = _checked_lengths(lengths, batch_size, time)
     kernels.check(implementation, dtype, precision)
+    if implementation == "auto" and cpu.NO_EXPLICIT_AXES and is_split_explicitly(inputs):
+        implementation = "xla"
     run = partial(kernels.run, implementation, precision=precision)
 
     def every_direction(inputs: Inputs, *others: Any) -> kernels.Results:

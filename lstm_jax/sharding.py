@@ -35,6 +35,12 @@ def _varying_axes(array: Array) -> frozenset[str]:
     return manual.varying
 
 
+def is_split_explicitly(array: Array) -> bool:
+    """Whether an array lies on a mesh of explicit axes."""
+    sharding: Any = jax.typeof(array).sharding
+    return bool(sharding.mesh.explicit_axes)
+
+
 def run_by_sequence(run: Callable[..., Any], inputs: Array, *others: Any) -> Any:
     """`run(inputs, *others)`, with the batch split over explicit axes of a mesh if `inputs` is.
 
@@ -43,9 +49,9 @@ def run_by_sequence(run: Callable[..., Any], inputs: Array, *others: Any) -> Any
         inputs: [B, ...]; only how its first axis is split is kept.
         others: what else the function takes; any pytrees of arrays.
     """
+    if not is_split_explicitly(inputs):
+        return run(inputs, *others)
     sharding: Any = jax.typeof(inputs).sharding
     explicit = sharding.mesh.explicit_axes
-    if not explicit:
-        return run(inputs, *others)
     by_batch = NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[0]))
     return auto_axes(run, axes=explicit, out_sharding=by_batch)(inputs, *others)

@@ -123,7 +123,9 @@ for context in (True, False):
         for array in jax.tree.leaves(found):
             assert jax.typeof(array).sharding.spec[0] == "batch", name
         close(found, expected[name][0])
-        close(jax.jit(jax.grad(loss))(weights, given, split_lengths), expected[name][1])
+        # See `lstm_jax.kernels.cpu.NO_EXPLICIT_AXES`.
+        if jax.__version_info__ < (0, 11) or name != "lstm by cpu":
+            close(jax.jit(jax.grad(loss))(weights, given, split_lengths), expected[name][1])
         if name == "lstm by auto":
             close(run(weights, given, split_lengths), expected[name][0])  # without jit too
 """

@@ -50,6 +50,9 @@ def _load() -> tuple[str, str]:
 
 
 INSTRUCTION_SET, UNAVAILABLE = _load()
+# JAX 0.12 puts a call into the sum of the gradients over the devices of a mesh of explicit axes, and
+# XLA refuses that: "auto" takes "xla" there. JAX 0.10 does not.
+NO_EXPLICIT_AXES = jax.__version_info__ >= (0, 11)
 
 
 def unsupported(dtype: jnp.dtype, precision: str | None = None) -> str:
