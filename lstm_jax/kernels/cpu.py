@@ -50,8 +50,8 @@ def _load() -> tuple[str, str]:
 
 
 INSTRUCTION_SET, UNAVAILABLE = _load()
-# JAX 0.12 puts a call into the sum of the gradients over the devices of a mesh of explicit axes, and
-# XLA refuses that: "auto" takes "xla" there. JAX 0.10 does not.
+# JAX 0.12 puts a call into the sum of gradients over the devices of a mesh of explicit axes, which
+# XLA refuses, and JAX 0.10 does not: "auto" takes "xla" there.
 NO_EXPLICIT_AXES = jax.__version_info__ >= (0, 11)
 
 
