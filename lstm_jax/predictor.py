@@ -1,7 +1,7 @@
 """A trained classifier, opened from the folder of its run."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_jax.data import Batching, Dataset, Examples, evaluation_batches
+from lstm_jax.data.buckets import few_widths, power_of_two
 from lstm_jax.machine import refuse_after_fork
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.shapes import Params
@@ -88,7 +89,7 @@ class Predictor:
             return np.zeros((0, self.model.outputs), np.float32)
         data = Dataset(ids)
         batching = Batching(
-            batch_size=min(batch_size, _power_of_two(len(ids))),
+            batch_size=min(batch_size, power_of_two(len(ids))),
             padding=self.config.text.padding,
             buckets=_bucket_widths(self.config.text.max_length),
             row_multiple=self._shardings.devices,
@@ -233,10 +234,5 @@ def _iterated(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _bucket_widths(max_length: int) -> tuple[int, ...]:
-    """Widths 8, 12, 16, 24, 32, 48, ... to the longest: few compilations whatever comes."""
-    widths = [width for power in range(3, 31) for width in (2**power, 3 * 2 ** (power - 1))]
-    return (*(width for width in widths if width < max_length), max_length)
-
-
-def _power_of_two(count: int) -> int:
-    return 1 << (count - 1).bit_length()
+    """Few widths up to the longest."""
+    return (*takewhile(lambda width: width < max_length, few_widths()), max_length)

@@ -152,16 +152,15 @@ def shown_text(explanation: Any) -> Text:
 
 def coloured(explanation: Any) -> Text:
     """The text for a terminal, its words on blue or orange as they speak for or against."""
-    largest = max((abs(score) for _, score in explanation.words()), default=0.0) or 1.0
-    found, text, at = Text(), explanation.text, 0
-    for token in explanation.tokens:
-        if token.end <= token.start:
-            continue
-        found.append(_plain(text[at : token.start]))
-        at = max(at, token.end)
-        style = "dim" if token.score is None else _style(token.score / largest)
-        found.append(_plain(text[token.start : token.end]), style)
-    return found.append(_plain(text[at:]))
+    from lstm_jax.explain.page import pieces
+
+    found = Text()
+    for piece in pieces(explanation):
+        if piece.share is not None:
+            found.append(piece.text, _style(piece.share))
+        else:
+            found.append(piece.text, "" if piece.token is None else "dim")
+    return found
 
 
 def _style(share: float) -> str:
@@ -172,7 +171,3 @@ def _style(share: float) -> str:
     mixed = [round(255 + (part - 255) * strength) for part in (red, green, blue)]
     ink = "white" if strength > 0.6 else "black"
     return f"{ink} on rgb({mixed[0]},{mixed[1]},{mixed[2]})"
-
-
-def _plain(text: str) -> str:
-    return "\n".join(printable(line) for line in text.split("\n"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Literal, get_args
 
 import numpy as np
@@ -63,6 +64,16 @@ class Padding:
         if head == 0:
             return sequence[len(sequence) - tail :]
         return np.concatenate([sequence[:head], sequence[len(sequence) - tail :]])
+
+
+def few_widths() -> Iterator[int]:
+    """Widths 8, 12, 16, 24, 32, 48, ...: with these few programs are compiled, whatever comes."""
+    return (width for power in count(3) for width in (2**power, 3 * 2 ** (power - 1)))
+
+
+def power_of_two(least: int) -> int:
+    """The smallest power of two that is at least this."""
+    return 1 << (least - 1).bit_length()
 
 
 def bucket_edges(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_jax.data import Padding
+from lstm_jax.data.buckets import few_widths, power_of_two
 from lstm_jax.explain.methods import as_read, attribute, exact, occlude, phrase_contribution
 from lstm_jax.explain.names import METHODS, Method, Token
 from lstm_jax.explain.page import fragment
@@ -46,7 +47,7 @@ class Explanation:
     Attributes:
         text: as it was given.
         class_name: what the words count for.
-        method: one of `lstm_jax.explain.methods.METHODS`.
+        method: one of `lstm_jax.explain.names.METHODS`.
         tokens: in the order of the text.
         probabilities: of every class.
         logit: what is explained: of two classes the logit of the class, of more the logit less the
@@ -109,8 +110,7 @@ def explain(
         run: the classifier.
         texts: any number.
         method: one of `lstm_jax.explain.names.METHODS`; by default "lrp", the most faithful of
-            those
-            that add up, or "integrated_gradients" where the cell normalises its sums.
+            those that add up, or "integrated_gradients" where the cell normalises its sums.
         class_name: what the words are to speak for; the likeliest class of each text by default.
 
     Returns:
@@ -304,13 +304,8 @@ def _logits(
 def _padded(rows: Sequence[NDArray[np.integer]]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Rows in one array; widths and numbers of rows are few, so that few programs are compiled."""
     longest = max(len(row) for row in rows)
-    width = next(
-        width
-        for power in range(3, 31)
-        for width in (2**power, 3 * 2 ** (power - 1))
-        if width >= longest
-    )
-    tokens = np.zeros((1 << (len(rows) - 1).bit_length(), width), np.int32)
+    width = next(width for width in few_widths() if width >= longest)
+    tokens = np.zeros((power_of_two(len(rows)), width), np.int32)
     lengths = np.ones(len(tokens), np.int32)
     for number, row in enumerate(rows):
         tokens[number, : len(row)], lengths[number] = row, len(row)

@@ -1,8 +1,8 @@
 """An explanation as HTML: the words of a text, coloured by what they count."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from lstm_jax.console import printable
 from lstm_jax.explain.names import Method, Token
@@ -84,27 +84,48 @@ def explanation_page(explanations: Sequence[Explained], title: str) -> str:
     return document(title, sections)
 
 
-def coloured(explanation: Explained) -> str:
-    """The text as HTML, each word coloured by its score; a pointer on it shows the number."""
-    text, parts, at = explanation.text, [], 0
+class Piece(NamedTuple):
+    """A part of a text as it is shown: a token, or what stands between two.
+
+    Attributes:
+        text: with what could steer a terminal written out; line breaks stay.
+        token: None between two.
+        share: of the largest score, in [-1, 1]; None of what has no score.
+    """
+
+    text: str
+    token: Token | None = None
+    share: float | None = None
+
+
+def pieces(explanation: Explained) -> Iterator[Piece]:
+    """The whole text in pieces."""
+    text, at = explanation.text, 0
     largest = max((abs(score) for _, score in explanation.words()), default=0.0) or 1.0
     for token in explanation.tokens:
         if token.end <= token.start:
             continue
-        parts.append(_plain(text[at : token.start]))
+        yield Piece(_plain(text[at : token.start]))
         at = max(at, token.end)
-        word = _plain(text[token.start : token.end])
-        if token.score is None:
-            parts.append(f'<span class="unread" title="not read">{word}</span>')
-            continue
-        side = "for" if token.score >= 0 else "against"
-        strength = 0.6 * abs(token.score) / largest
-        shown = f"{token.score:+.3f}"
-        parts.append(
-            f'<span class="{side}" style="--a:{strength:.3f}" title="{shown}">{word}</span>'
-        )
-    parts.append(_plain(text[at:]))
-    return f'<p class="lstm-words">{"".join(parts)}</p>'
+        share = None if token.score is None else token.score / largest
+        yield Piece(_plain(text[token.start : token.end]), token, share)
+    yield Piece(_plain(text[at:]))
+
+
+def coloured(explanation: Explained) -> str:
+    """The text as HTML, each word coloured by its score; a pointer on it shows the number."""
+    return f'<p class="lstm-words">{"".join(map(_coloured, pieces(explanation)))}</p>'
+
+
+def _coloured(piece: Piece) -> str:
+    text = escape(piece.text)
+    if piece.token is None:
+        return text
+    if piece.share is None:
+        return f'<span class="unread" title="not read">{text}</span>'
+    side = "for" if piece.share >= 0 else "against"
+    style = f"--a:{0.6 * abs(piece.share):.3f}"
+    return f'<span class="{side}" style="{style}" title="{piece.token.score:+.3f}">{text}</span>'
 
 
 def _about(explanation: Explained) -> str:
@@ -140,4 +161,4 @@ def sums(explanation: Explained) -> str:
 
 
 def _plain(text: str) -> str:
-    return escape("\n".join(printable(line) for line in text.split("\n")))
+    return "\n".join(printable(line) for line in text.split("\n"))

@@ -155,6 +155,8 @@ def cell_states(gates: LSTMGates, lengths: Lengths, *, reverse: bool = False) ->
         lengths: valid steps [B].
         reverse: as for `lstm_jax.lstm`.
     """
+    if gates.input.shape[1] == 0:
+        return gates.input
     valid = valid_steps(lengths, gates.input.shape[1])
 
     def step(cell: Array, at: tuple[Array, ...]) -> tuple[Array, Array]:
@@ -165,9 +167,7 @@ def cell_states(gates: LSTMGates, lengths: Lengths, *, reverse: bool = False) ->
     by_time = [
         jnp.swapaxes(each, 0, 1) for each in (valid, gates.input, gates.forget, gates.candidate)
     ]
-    start = jnp.zeros_like(gates.input[:, 0]) if gates.input.shape[1] else None
-    if start is None:
-        return gates.input
+    start = jnp.zeros_like(gates.input[:, 0])
     _, cells = jax.lax.scan(step, start, tuple(by_time), reverse=reverse)
     return jnp.swapaxes(cells, 0, 1)
 

@@ -224,14 +224,35 @@ def prove(run: Predictor, folder: Path) -> Proof:
     with jax.default_matmul_precision("highest"):
         expected = run.predict_proba(texts)
     found = run_script(folder, texts)
+    require_close("score.py", texts, (found, expected), TOLERANCE)
+    return Proof(texts, expected, found)
+
+
+def require_close(
+    what: str,
+    texts: Sequence[str],
+    compared: tuple[NDArray[np.floating], NDArray[np.floating]],
+    tolerance: float,
+) -> None:
+    """Refuses what was exported if it does not say what the run says.
+
+    Args:
+        what: was run, for the message.
+        texts: N of them.
+        compared: its probabilities [N, classes], and those of the run.
+        tolerance: between two probabilities.
+
+    Raises:
+        RuntimeError: naming the text whose probabilities differ most, if they differ by more.
+    """
+    found, expected = compared
     differences = np.abs(found - expected).max(axis=1)
     worst = int(differences.argmax())
-    if not differences[worst] <= TOLERANCE:
+    if not differences[worst] <= tolerance:
         raise RuntimeError(
-            f"score.py gives {found[worst]} where the run gives {expected[worst]}, which is "
-            f"{differences[worst]:.1e} away and must be at most {TOLERANCE}; text: {texts[worst]!r}"
+            f"{what} gives {found[worst]} where the run gives {expected[worst]}, which is "
+            f"{differences[worst]:.1e} away and must be at most {tolerance}; text: {texts[worst]!r}"
         )
-    return Proof(texts, expected, found)
 
 
 def run_script(folder: Path, texts: Sequence[str]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_jax.interop.export import typical_texts
+from lstm_jax.interop.export import require_close, typical_texts
 from lstm_jax.predictor import Predictor
 
 TOLERANCE = 2e-3  # between two probabilities; what rounding leaves open is half of it
@@ -66,13 +66,7 @@ def prove(run: Predictor, page: Path) -> PageProof:
     found, engine = _asked(page, texts)
     if found is None:
         return PageProof(texts, expected, None, "")
-    differences = np.abs(found - expected).max(axis=1)
-    worst = int(differences.argmax())
-    if not differences[worst] <= TOLERANCE:
-        raise RuntimeError(
-            f"the page gives {found[worst]} where the run gives {expected[worst]}, which is "
-            f"{differences[worst]:.1e} away and must be at most {TOLERANCE}; text: {texts[worst]!r}"
-        )
+    require_close("the page", texts, (found, expected), TOLERANCE)
     return PageProof(texts, expected, found, engine)
 
 
