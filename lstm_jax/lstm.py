@@ -40,6 +40,7 @@ def lstm(
 
     Example:
         >>> import jax, jax.numpy as jnp
+        >>> from lstm_jax import init_lstm, lstm
         >>> params = init_lstm(jax.random.key(0), features=3, hidden_size=4)
         >>> outputs, state = lstm(params, jnp.ones((2, 5, 3)), lengths=jnp.array([5, 2]))
         >>> outputs.shape, state.hidden.shape
@@ -202,6 +203,7 @@ def recompute_gates(
 
     Example:
         >>> import jax, jax.numpy as jnp
+        >>> from lstm_jax import init_lstm, lstm, recompute_gates
         >>> params = init_lstm(jax.random.key(0), features=3, hidden_size=4)
         >>> inputs = jnp.ones((2, 5, 3))
         >>> outputs, _ = lstm(params, inputs)

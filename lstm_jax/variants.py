@@ -86,7 +86,7 @@ class Variant:
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from lstm_jax.recurrence import scan_cell
+        >>> from lstm_jax import Variant, scan_cell
         >>> cell = Variant(peepholes=True, clip_cell=3.0)
         >>> params = cell.init(jax.random.key(0), features=3, hidden_size=4)
         >>> inputs, state = jnp.ones((2, 5, 3)), cell.initial_state(params, batch_size=2)

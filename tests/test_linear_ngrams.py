@@ -6,7 +6,9 @@ import jax
 import numpy as np
 import pytest
 import small
+from scipy.optimize import minimize
 from scipy.sparse import csr_array
+from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
 from lstm_jax.interop.export import export_run
@@ -14,6 +16,7 @@ from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.models.config import ModelConfig
 from lstm_jax.nn.linear import LinearNGrams
 from lstm_jax.predictor import load
+from lstm_jax.recipes.ensemble import weights_of_members
 from lstm_jax.text import NGrams
 from lstm_jax.train.config import Config, TextConfig, TrainConfig
 from lstm_jax.train.linear import STRENGTH, add_linear, fit_linear_ngrams
@@ -55,14 +58,47 @@ def features(texts: list[np.ndarray], fitted_to: list[np.ndarray], ngrams: NGram
     return counts * idf / np.maximum(lengths, 1e-9)[:, None]
 
 
+def scales(rows: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """How much each feature is scaled for each output, by its definition, a loop over both."""
+    outputs = [1] if classes == 2 else range(classes)
+    scale = np.zeros((rows.shape[1], len(outputs)))
+    for column, label in enumerate(outputs):
+        texts = [(rows[labels == label] > 0).sum(0) + 1, (rows[labels != label] > 0).sum(0) + 1]
+        for feature in range(rows.shape[1]):
+            inside, outside = (each[feature] / each.sum() for each in texts)
+            scale[feature, column] = np.sqrt(abs(np.log(inside / outside)))
+    return scale / np.sqrt((scale**2).mean(0))
+
+
+def expected_logits(rows: np.ndarray, labels: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """scikit-learn's for two classes; for more, whose features differ, by SciPy's minimum."""
+    if scale.shape[1] == 1:
+        oracle = LogisticRegression(C=STRENGTH, tol=1e-8, max_iter=10_000)
+        scaled = csr_array(rows * scale[:, 0])
+        return oracle.fit(scaled, labels).decision_function(scaled)
+
+    def logits(flat: np.ndarray) -> np.ndarray:
+        weights = flat.reshape(len(scale) + 1, scale.shape[1])
+        return rows @ (scale * weights[1:]) + weights[0]
+
+    def loss(flat: np.ndarray) -> float:
+        each = logits(flat)
+        right = each[np.arange(len(labels)), labels]
+        penalty = (flat[scale.shape[1] :] ** 2).sum() / 2
+        return STRENGTH * (logsumexp(each, axis=1) - right).sum() + penalty
+
+    start = np.zeros((len(scale) + 1) * scale.shape[1])
+    options = {"maxfun": 10**6, "maxiter": 10_000}
+    return logits(minimize(loss, start, method="L-BFGS-B", options=options).x)
+
+
 @pytest.mark.parametrize("classes", [2, 4])
-def test_the_fitted_module_gives_the_logits_of_scikit_learn(classes):
+def test_the_fitted_module_gives_the_logits_of_scikit_learn_or_of_scipy(classes):
     texts, labels = made_up(classes)
     ngrams, outputs = NGrams.find(texts, WORDS, (20,)), 1 if classes == 2 else classes
     params = fit_linear_ngrams(texts, labels, outputs, WORDS, ngrams)
     rows = features(texts, texts, ngrams)
-    oracle = LogisticRegression(C=STRENGTH, tol=1e-8, max_iter=10_000)
-    expected = oracle.fit(csr_array(rows), labels).decision_function(rows)
+    expected = expected_logits(rows, labels, scales(rows, labels, classes))
     tokens = np.zeros((len(texts), 14), np.int32)
     for row, ids in zip(tokens, texts, strict=True):
         row[: len(ids)] = ids
@@ -70,7 +106,10 @@ def test_the_fitted_module_gives_the_logits_of_scikit_learn(classes):
     lengths = np.full(len(texts), 10, np.int32)
     module = LinearNGrams(WORDS, outputs, ngrams)
     found = np.asarray(module.apply({"params": params}, tokens, lengths))
-    np.testing.assert_allclose(np.squeeze(found), expected, rtol=0, atol=0.02)
+    expected = expected.reshape(found.shape)
+    # What all outputs share has no effect on probabilities, nor a penalty on the bias.
+    shift = (found - expected).mean(1, keepdims=True) if outputs > 1 else 0
+    np.testing.assert_allclose(found - shift, expected, rtol=0, atol=0.02)
 
 
 def test_a_text_without_a_known_word_gets_the_bias():
@@ -143,3 +182,18 @@ def test_few_labels_keep_the_weights_of_an_ensemble_near_equal():
     held = ensemble_weights([right, wrong], labels, prior=1000.0)
     assert free[1] == 0
     np.testing.assert_allclose(held, 0.5, atol=0.05)
+
+
+def test_an_lstm_that_is_far_too_sure_counts_as_much_as_a_calibrated_one(rng):
+    labels = np.arange(100) % 2
+    signs = np.where(labels == 1, 1.0, -1.0)
+    of_lstm, of_linear = ((signs * share + rng.normal(size=100))[:, None] for share in (0.6, 1.2))
+    plain, sure = (
+        weights_of_members([factor * of_lstm, of_linear], labels) for factor in (1.0, 20.0)
+    )
+    assert plain[0] > 0.1
+    np.testing.assert_allclose(20 * sure[0], plain[0], rtol=0.1)
+    np.testing.assert_allclose(sure[1], plain[1], rtol=0.1)
+    # One that knows nothing is left out almost, however few the labels are.
+    nothing = weights_of_members([rng.normal(size=(100, 1)), of_linear], labels)
+    assert nothing[0] < 0.2 * nothing[1]

@@ -1,18 +1,14 @@
 """What the README and the documentation say is so."""
 
-import doctest
 import json
 import re
 import statistics
-import sys
 from pathlib import Path
 
 import pytest
 
-import lstm_jax
 from benchmarks import report
 from experiments.imdb.results import OTHERS
-from lstm_jax import Variant, lstm, recompute_gates
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -29,16 +25,6 @@ def test_the_ten_lines_run():
     exec(family, names)
     assert names["outputs"].shape == (8, 500, 32)
     assert names["state"].cell.shape == (8, 100)
-
-
-@pytest.mark.parametrize("example", [lstm, recompute_gates, Variant], ids=lambda e: e.__name__)
-def test_examples_in_docstrings_are_right(example):
-    known = {"init_lstm": lstm_jax.init_lstm}  # loaded when it is touched
-    names = {**known, **vars(lstm_jax), **vars(sys.modules[example.__module__])}
-    tests = doctest.DocTestFinder(recurse=False).find(example, globs=names)
-    assert sum(len(test.examples) for test in tests) > 0
-    for test in tests:
-        assert doctest.DocTestRunner().run(test).failed == 0
 
 
 def test_tests_named_in_the_table_of_features_exist():

@@ -14,6 +14,8 @@ class LSTMStack(nn.Module):
     """LSTM layers, each reading the outputs of the one below.
 
     Example:
+        >>> from functools import partial
+        >>> from lstm_jax.nn import LSTMLayer, LSTMStack
         >>> stack = LSTMStack(2, partial(LSTMLayer, 64, "bidirectional"), dropout=0.5)
 
     Attributes:

@@ -146,15 +146,20 @@ def fit_temperature(logits: NDArray, labels: NDArray[np.integer]) -> float:
 
 
 def ensemble_weights(
-    parts: Sequence[NDArray], labels: NDArray[np.integer], *, prior: float = 0.0
+    parts: Sequence[NDArray],
+    labels: NDArray[np.integer],
+    *,
+    prior: float = 0.0,
+    preferred: Sequence[float] | None = None,
 ) -> NDArray[np.float64]:
     """The weights, 0 or more, with which the sum of several models' logits fits labels best.
 
     Args:
         parts: the logits [N, C] of each model, of examples that none was trained on.
         labels: [N].
-        prior: how much equal weights that sum to 1 are preferred: the nats that a weight costs
-            which is 1 away. 0 looks at the labels alone.
+        prior: how much some weights are preferred: the nats that a weight costs which is 1 away
+            from its preferred value. 0 looks at the labels alone.
+        preferred: those; by default equal ones that sum to 1.
 
     Returns:
         A weight for each model; they need not sum to 1, since they set the temperature too.
@@ -169,7 +174,7 @@ def ensemble_weights(
         preference = prior / len(labels) * ((weights - start) ** 2).sum()
         return -float(chances[rows, labels].mean()) + preference
 
-    start = np.full(len(parts), 1 / len(parts))
+    start = np.full(len(parts), 1 / len(parts)) if preferred is None else np.array(preferred)
     return minimize(loss, start, method="L-BFGS-B", bounds=[(0, None)] * len(parts)).x
 
 
