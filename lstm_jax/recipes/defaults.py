@@ -24,8 +24,8 @@ from lstm_jax.train.config import (
 
 # Of so many texts the lengths are looked at.
 _SAMPLE = 1000
-# A byte-pair encoding has as many pieces as there are characters, one more for so many characters of
-# text, and so many at most. With more, each is rare, and hides the characters in it: of generated
+# A byte-pair encoding has as many pieces as there are characters, one more for so many characters
+# of text, and so many at most. With more, each is rare, and hides the characters in it: of generated
 # reviews without spaces, 3,000 to learn from, 92 of 100 were read right with 1,000 pieces and 55
 # with 4,000 (dev/LOG.md).
 _CHARACTERS_OF_A_PIECE, _MOST_PIECES = 1500, 8_000
