@@ -17,7 +17,7 @@ if __name__ == "__main__":
 import json
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -88,7 +88,7 @@ class Study:
 
 
 @contextmanager
-def initial_weights(init: Callable[..., LSTMParams]) -> Iterator[None]:
+def initial_weights(init: Callable[..., LSTMParams]) -> Generator[None]:
     """LSTM layers start from `init` inside; an experiment's means, not the library's."""
     usual, layers.init_lstm = layers.init_lstm, init
     try:

@@ -4,7 +4,7 @@ Whatever comes from outside (names of classes and files, texts, messages) is sho
 of it is taken for rich's markup or steers the terminal.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -93,7 +93,7 @@ def interactive(console: Console) -> bool:
 
 
 @contextmanager
-def doing(console: Console, what: str) -> Iterator[None]:
+def doing(console: Console, what: str) -> Generator[None]:
     """Says what is being done for as long as it lasts.
 
     On a terminal a line with the seconds that have gone by, which vanishes at the end; elsewhere

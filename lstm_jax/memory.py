@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def _bytes(arrays: Any) -> int:
 
 
 @contextlib.contextmanager
-def memory_explained(smaller: str) -> Iterator[None]:
+def memory_explained(smaller: str) -> Generator[None]:
     """Has what ends for want of memory say what would need less of it.
 
     Args:

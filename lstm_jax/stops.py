@@ -23,7 +23,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from types import FrameType, TracebackType
 from typing import NoReturn, Self, TextIO
 
@@ -108,7 +108,7 @@ def reached(place: str) -> None:
 
 
 @contextlib.contextmanager
-def held() -> Iterator[None]:
+def held() -> Generator[None]:
     """Work of a moment that must not be torn, such as writing one file: a stop waits for its end.
 
     Raises:
@@ -164,7 +164,7 @@ class Unsaved:
 
 
 @contextlib.contextmanager
-def cleaning(cleanup: Callable[[], object]) -> Iterator[None]:
+def cleaning(cleanup: Callable[[], object]) -> Generator[None]:
     """Work that leaves something behind when it is broken off.
 
     Args:

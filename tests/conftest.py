@@ -24,11 +24,14 @@ jaxtyping.install_import_hook(
 
 # None asks how fast XLA's programs are, and its compiler is most of the tests' time; some ask for
 # the same bits again, which a GPU only gives if it is told to.
-FLAGS = "--xla_backend_optimization_level=0 --xla_gpu_deterministic_ops=true"
-FLAGS += " --xla_cpu_parallel_codegen_split_count=1"  # the other core has a test of its own
+FLAGS = [
+    "--xla_backend_optimization_level=0",
+    "--xla_gpu_deterministic_ops=true",
+    "--xla_cpu_parallel_codegen_split_count=1",  # the other core has a test of its own
+]
 if jax.__version_info__ < (0, 11):  # a later one may not know it, and would stop
-    FLAGS += " --xla_cpu_use_fusion_emitters=false"
-os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}"
+    FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+os.environ["XLA_FLAGS"] = " ".join([*FLAGS, os.environ.get("XLA_FLAGS", "")])
 
 # On an accelerator a float32 product may be computed in less; the oracles are exact.
 jax.config.update("jax_default_matmul_precision", "highest")

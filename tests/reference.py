@@ -36,8 +36,8 @@ def run(step, inputs, lengths, h0, c0, reverse=False):
 
 def lstm(W, U, b, inputs, lengths, h0, c0, reverse=False):
     """Outputs [B, T, H] and final states [B, H] of inputs [B, T, D]."""
-    W, U, b = (np.asarray(a, np.float64) for a in (W, U, b))
-    return run(lambda *xhc: lstm_step(W, U, b, *xhc), inputs, lengths, h0, c0, reverse)
+    weights = [np.asarray(a, np.float64) for a in (W, U, b)]
+    return run(lambda *xhc: lstm_step(*weights, *xhc), inputs, lengths, h0, c0, reverse)
 
 
 def numerical_gradient(function, array, step=1e-6):

@@ -27,10 +27,14 @@ pytestmark = pytest.mark.skipif(bool(cpu.UNAVAILABLE), reason=f"the kernel: {cpu
 # Sizes around the kernel's own: vectors (16, 8, 4), rows of a block (8), of a tile (16), of a
 # block of steps (64), steps summed at once (128). The first have every pair of B, T and H.
 SHAPES = [
-    ((1, 5, 33)[(T + n) % 3], T, 7, H) for T in (0, 1, 2) for n, H in enumerate((1, 3, 100, 129))
+    *(
+        ((1, 5, 33)[(T + n) % 3], T, 7, H)
+        for T in (0, 1, 2)
+        for n, H in enumerate((1, 3, 100, 129))
+    ),
+    *[(3, 150, 1, 5), (1, 70, 40, 17), (17, 9, 16, 16), (40, 3, 33, 8), (2, 5, 260, 64)],
+    *[(1, 70, 5, 100), (1, 130, 3, 129)],  # two threads for one sequence
 ]
-SHAPES += [(3, 150, 1, 5), (1, 70, 40, 17), (17, 9, 16, 16), (40, 3, 33, 8), (2, 5, 260, 64)]
-SHAPES += [(1, 70, 5, 100), (1, 130, 3, 129)]  # two threads for one sequence
 directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
 
 

@@ -26,7 +26,7 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
     end = len(content) if rng.random() < 0.5 else min(len(content), 400)
     for _ in range(rng.integers(1, 4)):
         place, length = int(rng.integers(end)), int(rng.integers(1, 9))
-        match rng.integers(6):
+        match int(rng.integers(6)):
             case 0:
                 changed[place % len(changed)] ^= 1 << rng.integers(8)
             case 1:
@@ -37,7 +37,7 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
                 changed[place:place] = changed[place : place + length]
             case 4:
                 changed[place % len(changed)] = int(rng.choice(list(b'0123456789-e{}[]":,')))
-            case 5:
+            case _:
                 del changed[place:]
                 changed += b"\0"
     return bytes(changed)

@@ -138,8 +138,11 @@ class Average:
         return (total, count), total / count
 
 
-CELLS = {name: name for name in VARIANTS}
-CELLS |= {"projected": Variant(projection_size=2, clip_cell=1.0), "a user's": Average()}
+CELLS = {
+    **{name: name for name in VARIANTS},
+    "projected": Variant(projection_size=2, clip_cell=1.0),
+    "a user's": Average(),
+}
 cells = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
 
 

@@ -16,8 +16,10 @@ IMPLEMENTATIONS = [
     if state == "available" and (name != "cpu" or jax.default_backend() == "cpu")
 ]
 # B, T, D, H: ordinary, single, empty and odd ones.
-SHAPES = [(4, 9, 5, 7), (1, 1, 1, 1), (5, 2, 3, 33), (3, 0, 2, 4), (0, 3, 2, 4), (2, 17, 1, 3)]
-SHAPES += [(64, 5, 3, 4)]  # so many that XLA sums the gradients of the kernels in its loop
+SHAPES = [
+    *[(4, 9, 5, 7), (1, 1, 1, 1), (5, 2, 3, 33), (3, 0, 2, 4), (0, 3, 2, 4), (2, 17, 1, 3)],
+    (64, 5, 3, 4),  # so many that XLA sums the gradients of the kernels in its loop
+]
 
 implementations = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])

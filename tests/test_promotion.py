@@ -66,9 +66,11 @@ def test_what_accelerators_run_promotes_no_rank():
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-SETTINGS = [{"pooling": name} for name in ("last", "max", "mean", "max_mean", "attention")]
-SETTINGS += [{"cell": name, "layers": 2} for name in VARIANTS if name != "lstm"]
-SETTINGS += [{"token_dropout": 0.1, "ngram_dropout": 0.1, "layers": 2}]
+SETTINGS = [
+    *({"pooling": name} for name in ("last", "max", "mean", "max_mean", "attention")),
+    *({"cell": name, "layers": 2} for name in VARIANTS if name != "lstm"),
+    {"token_dropout": 0.1, "ngram_dropout": 0.1, "layers": 2},
+]
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)

@@ -64,11 +64,11 @@ def random_params(rng, D, H, R=None):
 
 def random_layers(rng, layers, bidirectional, D, H, R=None):
     """A stack of them."""
-    stack = []
+    stack, features = [], D
     for _ in range(layers):
-        each = [random_params(rng, D, H, R) for _ in range(1 + bidirectional)]
+        each = [random_params(rng, features, H, R) for _ in range(1 + bidirectional)]
         stack.append(Bidirectional(*each) if bidirectional else each[0])
-        D = (R or H) * (1 + bidirectional)
+        features = (R or H) * (1 + bidirectional)
     return tuple(stack)
 
 
@@ -130,8 +130,8 @@ def test_an_lstm_of_pytorch_computes_and_learns_the_same(projected):
     @given(SIZES, st.integers(1, 3), st.booleans(), st.booleans(), SEEDS)
     def check(sizes, layers, bidirectional, bias, seed):
         rng = np.random.default_rng(seed)
-        B, T, D, H = (sizes[name] for name in "BTDH")
-        H += projected
+        B, T, D = (sizes[name] for name in "BTD")
+        H = sizes["H"] + projected
         how = {"num_layers": layers, "bidirectional": bidirectional, "bias": bias}
         module = torch.nn.LSTM(D, H, proj_size=H - 1 if projected else 0, batch_first=True, **how)
         for parameter in module.parameters():

@@ -37,13 +37,14 @@ def _tensorflow(train, problem, layer, mask) -> Run:
     mask = None if mask is None else tf.constant(mask)
     forward = tf.function(lambda: layer(inputs, mask=mask))
 
-    @tf.function
     def gradient():
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             loss: Any = tf.reduce_sum(layer(inputs, mask=mask) * cotangent)
         weights = [v.value for v in layer.trainable_variables]
         return tape.gradient(loss, [*weights, inputs])
+
+    gradient = tf.function(gradient)
 
     if not train:
         return lambda: _outputs(mask, forward().numpy())

@@ -9,7 +9,7 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -125,7 +125,7 @@ def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 @contextmanager
-def naming_options(options: Mapping[str, str]) -> Iterator[None]:
+def naming_options(options: Mapping[str, str]) -> Generator[None]:
     """Has the errors from inside that settings are to blame for name them as they are typed."""
     try:
         yield
@@ -181,7 +181,7 @@ def _later(command: Command) -> Command:
 
 
 @contextmanager
-def _on_mistake(refuse: Callable[[Any], None]) -> Iterator[None]:
+def _on_mistake(refuse: Callable[[Any], None]) -> Generator[None]:
     """Has tyro tell of a mistake before it prints a box about it."""
     errors = getattr(tyro, "_errors", None)  # not public: without it, the box is what there is
     if errors is None:
@@ -192,7 +192,7 @@ def _on_mistake(refuse: Callable[[Any], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _whole_sentences() -> Iterator[None]:
+def _whole_sentences() -> Generator[None]:
     """Has tyro break no line of a help text where a docstring's line ends.
 
     It keeps the end of a line before one that begins with anything but a letter, as every line of a
@@ -252,7 +252,8 @@ def _mistake(
             came = " ".join(_values(arguments, event.argument))
             wanted = _wanted(event.argument.lowered.metavar or "")
             return f"{_typed(event.argument)} must be {wanted}, got {came!r}"
-    return None
+        case _:
+            return None
 
 
 def _qualified(message: str, options: Mapping[str, str]) -> str:

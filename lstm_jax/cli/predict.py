@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +127,7 @@ def _into_file(
 
 
 @contextmanager
-def _bar(said: Console, what: str) -> Iterator[Callable[[int, float], None]]:
+def _bar(said: Console, what: str) -> Generator[Callable[[int, float], None]]:
     """Shows how far a file is read, on a terminal; gives what is to be told of it."""
     if not interactive(said):
         yield lambda rows, share: None
@@ -144,7 +144,7 @@ def _bar(said: Console, what: str) -> Iterator[Callable[[int, float], None]]:
 @contextmanager
 def _table(
     said: Console, texts: tuple[str, ...], file: Path | None, reading: Reading
-) -> Iterator[TextTable]:
+) -> Generator[TextTable]:
     """The texts as a table, wherever they are."""
     from lstm_jax.data import open_table
     from lstm_jax.data.plain import open_stream, texts_table

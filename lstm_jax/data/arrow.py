@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -116,7 +116,7 @@ def _batches(paths: Sequence[Path]) -> Iterator[Any]:
 
 
 @contextmanager
-def _open(path: Path, kind: str) -> Iterator[Any]:
+def _open(path: Path, kind: str) -> Generator[Any]:
     """A file in the form in which pyarrow takes it; its errors are ours."""
     pyarrow = needed("pyarrow")
     try:

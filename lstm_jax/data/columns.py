@@ -11,10 +11,39 @@ from lstm_jax.data.reading import Reading
 from lstm_jax.data.table import MISSING, Row, TextTable, listed, matching
 
 # What columns are called, the usual name first. Of the others none counts more than another.
-TEXT_NAMES = ("text", "review", "comment", "sentence", "content", "body", "message", "tweet")
-TEXT_NAMES += ("document", "description", "utterance", "question", "review_text", "texts")
-LABEL_NAMES = ("label", "class", "category", "target", "sentiment", "rating", "stars", "score")
-LABEL_NAMES += ("intent", "topic", "polarity", "emotion", "labels", "y", "verdict")
+TEXT_NAMES: Sequence[str] = [
+    "text",
+    "review",
+    "comment",
+    "sentence",
+    "content",
+    "body",
+    "message",
+    "tweet",
+    "document",
+    "description",
+    "utterance",
+    "question",
+    "review_text",
+    "texts",
+]
+LABEL_NAMES: Sequence[str] = [
+    "label",
+    "class",
+    "category",
+    "target",
+    "sentiment",
+    "rating",
+    "stars",
+    "score",
+    "intent",
+    "topic",
+    "polarity",
+    "emotion",
+    "labels",
+    "y",
+    "verdict",
+]
 _LONG_NAME = 80  # letters that no name of a column has
 _FEW = 100  # different labels that a column may have which is not called one
 # How much longer the texts of one column must be than those of any other.

@@ -9,7 +9,7 @@ import lzma
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -32,7 +32,7 @@ def inner_name(path: Path) -> Path:
 
 
 @contextmanager
-def open_bytes(path: Path, counted: Counted | None = None) -> Iterator[io.BufferedReader]:
+def open_bytes(path: Path, counted: Counted | None = None) -> Generator[io.BufferedReader]:
     """Opens a file to be read from its start to its end.
 
     Args:
@@ -60,7 +60,7 @@ def open_bytes(path: Path, counted: Counted | None = None) -> Iterator[io.Buffer
 
 
 @contextmanager
-def open_seekable(path: Path) -> Iterator[BinaryIO]:
+def open_seekable(path: Path) -> Generator[BinaryIO]:
     """Opens a file to be read in any order; a compressed one is unpacked into a temporary file."""
     with open_bytes(path) as stream:
         if stream.seekable():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class Lines(Iterator[str]):
 
 
 @contextmanager
-def file_lines(path: Path, encoding: str, counted: Counted | None = None) -> Iterator[Lines]:
+def file_lines(path: Path, encoding: str, counted: Counted | None = None) -> Generator[Lines]:
     """The lines of a file, compressed or not, as `Lines` has them.
 
     Raises:
@@ -98,7 +98,7 @@ def file_lines(path: Path, encoding: str, counted: Counted | None = None) -> Ite
 @contextmanager
 def stream_lines(
     stream: io.BufferedReader, name: str, encoding: str | None = None
-) -> Iterator[Lines]:
+) -> Generator[Lines]:
     """The lines of a stream that stays open, such as standard input.
 
     Args:

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ def read_part(folder: Path, names: Sequence[str]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def literal_path(folder: Path) -> Iterator[Path]:
+def literal_path(folder: Path) -> Generator[Path]:
     """The same folder by a path that Orbax takes literally.
 
     It takes "[1]" for a pattern, "gs:" for a storage service and a backslash for a sign of its own,
@@ -134,7 +134,7 @@ def literal_path(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _orbax(folder: Path) -> Iterator[tuple[ocp.Checkpointer, Path]]:
+def _orbax(folder: Path) -> Generator[tuple[ocp.Checkpointer, Path]]:
     """A checkpointer and the path to give it; tracebacks that it logs beside what it raises go."""
 
     def has_no_traceback(record: logging.LogRecord) -> bool:

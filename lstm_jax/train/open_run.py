@@ -8,7 +8,7 @@ written last of all that comes before the training, `result.json` last of all.
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -183,7 +183,7 @@ class OpenRun:
 
 
 @contextlib.contextmanager
-def open_run(config: Config, inputs: Mapping[str, str], request: Request) -> Iterator[OpenRun]:
+def open_run(config: Config, inputs: Mapping[str, str], request: Request) -> Generator[OpenRun]:
     """Opens a folder for a new run, or for the one that is in it.
 
     Args:

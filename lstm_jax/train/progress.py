@@ -1,7 +1,7 @@
 """What a person sees while a run is trained: what it is doing, how far it is, a line an epoch."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -54,7 +54,7 @@ class TrainingProgress:
             self._bar.stop()
 
     @contextmanager
-    def stepping(self, step: int, batch: Any) -> Iterator[None]:
+    def stepping(self, step: int, batch: Any) -> Generator[None]:
         """Shows a step while it is taken; the first on batches of a shape compiles.
 
         Args:
@@ -75,7 +75,7 @@ class TrainingProgress:
         self._shapes.add(shape)
 
     @contextmanager
-    def during(self, what: str) -> Iterator[None]:
+    def during(self, what: str) -> Generator[None]:
         """Shows something else than "training" beside the bar for as long as it lasts."""
         self._bar.update(self._task, description=what)
         yield

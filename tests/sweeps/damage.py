@@ -16,7 +16,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,7 +122,7 @@ def predict(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def standard_error() -> Iterator[Path]:
+def standard_error() -> Generator[Path]:
     """Where all that the process writes to standard error goes, libraries included."""
     with tempfile.NamedTemporaryFile() as file:
         kept = os.dup(2)
