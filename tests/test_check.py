@@ -16,12 +16,13 @@ from rich.console import Console
 from lstm_jax import cli
 from lstm_jax.cli.check import check, classes_table, findings, problems
 from lstm_jax.console import fields
-from lstm_jax.data import Corpus, Examples, Padding
+from lstm_jax.data import Corpus, Examples, Padding, checks
 from lstm_jax.data import description as described
-from lstm_jax.data.checks import check_description
+from lstm_jax.data.checks import check_description, check_near, find_near
 from lstm_jax.data.description import describe, share
+from lstm_jax.recipes.advice import before_training
 from lstm_jax.text import WordTokenizer
-from lstm_jax.train.config import Config
+from lstm_jax.train.config import Config, TrainConfig
 from lstm_jax.train.estimate import Estimate, Sizes, estimate
 
 RESULTS = Path(__file__).parents[1] / "experiments" / "results"
@@ -69,6 +70,22 @@ def test_test_texts_that_are_nearly_training_texts_are_counted_apart_from_those_
     assert (found.test, found.near, found.compared) == (1, 1, 3)
     found = looked_at(train, test, near=False).repeats
     assert (found.test, found.near, found.compared) == (1, None, 0)
+
+
+def test_a_training_looks_for_near_duplicates_where_texts_are_few(monkeypatch):
+    train, test = examples([LONG, "else"], [0, 1]), examples([LONG + " indeed", "nothing"], [0, 1])
+    corpus = Corpus("own", train, test, ("neg", "pos"))
+    assert find_near(corpus) == (1, 2)
+    assert find_near(replace(corpus, test=None)) == (None, 0)
+    monkeypatch.setattr(checks, "_NEAR_CHARACTERS", 100)
+    assert find_near(corpus) == (None, 0)
+    tokenizer = WordTokenizer.train(train.texts, preset="punctuation", vocabulary_size=1000)
+    parts = {"train": train, "validation": None, "test": test}
+    about = corpus, parts, tokenizer, tokenizer.encode_batch(train.texts), 100
+    config = Config(train=TrainConfig(validation_fraction=0.0))
+    assert not any("nearly the same" in line for line in before_training(config, *about))
+    monkeypatch.setattr(checks, "_NEAR_CHARACTERS", 10_000)
+    assert any("nearly the same" in line for line in before_training(config, *about))
 
 
 def test_near_duplicates_are_looked_for_in_a_sample_where_texts_are_many(monkeypatch):
@@ -129,7 +146,8 @@ def test_each_problem_is_one_line_with_what_to_do():
     (line,) = check_description(repeated)
     assert line.startswith("50 of 100 training texts (50.0%) repeat another one: remove them")
     train = Examples([LONG, *train.texts[1:]], train.labels)
-    (line,) = check_description(looked_at(train, examples([LONG + " now", "other"], [0, 1])))
+    found = looked_at(train, examples([LONG + " now", "other"], [0, 1])).repeats
+    (line,) = check_near(found.near, found.compared)
     assert line.startswith("1 of 2 test texts (50.0%) are nearly the same as training texts")
     (line,) = check_description(looked_at(examples(numbered(20).texts, [0] * 19 + [1])))
     assert line.startswith("95% of the training examples are 'neg'")

@@ -118,7 +118,7 @@ def problems(
     return [
         *refused,
         *checks.check_description(description),
-        *before_training(config, corpus, parts, tokenizer, ids, steps),
+        *before_training(config, corpus, parts, tokenizer, ids, steps, description.repeats),
     ]
 
 

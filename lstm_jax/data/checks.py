@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm_jax.data.corpus import Corpus, Examples
-from lstm_jax.data.description import Description
+from lstm_jax.data.description import Description, near_in_test
 from lstm_jax.data.duplicates import keys_of, normalised, text_at, with_two_labels
 from lstm_jax.text.tokenizer import START, UNKNOWN, WordTokenizer
 
@@ -28,6 +29,8 @@ _CUT_TEXTS, _CUT_WORDS = 0.25, 0.2
 _UNKNOWN = 0.5
 _REPEATED_IN_TRAINING = 0.02
 _NEAR_IN_TEST = 0.005
+# Before a training, near duplicates are looked for among so many characters at most.
+_NEAR_CHARACTERS = 5_000_000
 _LARGEST_CLASS = 0.9
 # Unknown words are counted in about so many texts of a part.
 _SAMPLE = 1000
@@ -130,12 +133,6 @@ def check_description(description: Description) -> list[str]:
             f"{repeats.training:,} of {total:,} training texts ({repeats.training / total:.1%})"
             " repeat another one: remove them, unless they are to count more often"
         )
-    if repeats.near and repeats.near >= _NEAR_IN_TEST * repeats.compared:
-        warnings.append(
-            f"{repeats.near:,} of {repeats.compared:,} test texts"
-            f" ({repeats.near / repeats.compared:.1%}) are nearly the same as training texts, which"
-            " raises the test accuracy: remove them from either"
-        )
     largest = max(range(len(found.training)), key=lambda label: found.training[label])
     if len(found.training) > 1 and found.training[largest] >= _LARGEST_CLASS * total:
         warnings.append(
@@ -147,6 +144,36 @@ def check_description(description: Description) -> list[str]:
     if suits != "punctuation" and found.tokenizer not in (suits, "characters"):
         warnings.append(f"{found.choice.reason}: set --text.tokenizer {suits}")
     return warnings
+
+
+def check_near(near: int | None, compared: int) -> list[str]:
+    """Says if many test texts are nearly training texts.
+
+    Args:
+        near: how many are; None where nobody looked.
+        compared: of how many.
+    """
+    if not near or near < _NEAR_IN_TEST * compared:
+        return []
+    return [
+        f"{near:,} of {compared:,} test texts ({near / compared:.1%}) are nearly the same as"
+        " training texts, which raises the test accuracy: remove them from either"
+    ]
+
+
+def find_near(corpus: Corpus) -> tuple[int | None, int]:
+    """What `check_near` asks for, where it is found in about two seconds.
+
+    Args:
+        corpus: all examples.
+    """
+    if corpus.test is None:
+        return None, 0
+    texts = chain(corpus.train.texts, corpus.test.texts)
+    if sum(map(len, texts)) > _NEAR_CHARACTERS:
+        return None, 0
+    same = np.isin(keys_of(corpus.test.texts), keys_of(corpus.train.texts))
+    return near_in_test(corpus, same)
 
 
 def check_words(tokenizer: WordTokenizer, parts: Mapping[str, Sequence[str]]) -> list[str]:

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lstm_jax.data.buckets import Padding
 from lstm_jax.data.corpus import Corpus, Examples
@@ -215,10 +216,7 @@ def _repeats(corpus: Corpus, *, near: bool) -> Repeats:
         keys = np.concatenate([known, of_test])
         labels = np.concatenate([labels, corpus.test.labels])
         if near:
-            rows = np.arange(len(of_test))[:: _step(chain(corpus.train.texts, corpus.test.texts))]
-            others = corpus.train.texts[:: _step(corpus.train.texts)]
-            nearly = near_duplicates(taken(corpus.test.texts, rows), others)
-            close, compared = int((nearly & ~same[rows]).sum()), len(rows)
+            close, compared = near_in_test(corpus, same)
     both = with_two_labels(keys, labels)
     parts = [corpus.train.texts, [] if corpus.test is None else corpus.test.texts]
     examples = tuple(
@@ -227,6 +225,23 @@ def _repeats(corpus: Corpus, *, near: bool) -> Repeats:
     )
     repeated = len(known) - len(np.unique(known))
     return Repeats(repeated, len(both), examples, test, close, compared or 0)
+
+
+def near_in_test(corpus: Corpus, same: NDArray[np.bool_]) -> tuple[int, int]:
+    """Counts test texts that are nearly training texts.
+
+    Args:
+        corpus: with test examples.
+        same: which of those are training texts word for word [N]; they do not count.
+
+    Returns:
+        How many are, and how many were looked at: all, but for corpora of many characters.
+    """
+    assert corpus.test is not None
+    rows = np.arange(len(same))[:: _step(chain(corpus.train.texts, corpus.test.texts))]
+    others = corpus.train.texts[:: _step(corpus.train.texts)]
+    nearly = near_duplicates(taken(corpus.test.texts, rows), others)
+    return int((nearly & ~same[rows]).sum()), len(rows)
 
 
 def _step(texts: Iterable[str]) -> int:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from lstm_jax.console import say
 from lstm_jax.data import Corpus, Examples, checks
+from lstm_jax.data.description import Repeats
 from lstm_jax.text import WordTokenizer
 from lstm_jax.train.calibration import check_calibration
 from lstm_jax.train.config import Config
@@ -21,6 +22,7 @@ def before_training(
     tokenizer: WordTokenizer,
     ids: Sequence[NDArray[np.integer]],
     steps: int,
+    repeats: Repeats | None = None,
 ) -> list[str]:
     """What to know of a classifier's data and settings before it is trained; see `text.checks`.
 
@@ -31,6 +33,8 @@ def before_training(
         tokenizer: made from the training part.
         ids: those of each text of the training part.
         steps: of the whole run.
+        repeats: what `describe` found; by default test texts that are nearly training texts are
+            looked for where that takes two seconds.
 
     Returns:
         A line each.
@@ -39,10 +43,12 @@ def before_training(
     assert train is not None
     unseen = {name: parts[name] for name in ("validation", "test")}
     unseen = {name: part.texts for name, part in unseen.items() if part is not None}
+    near = (repeats.near, repeats.compared) if repeats else checks.find_near(corpus)
     return [
         *corpus.warnings,
         *checks.check_split(corpus, train, validation, config.train.validation_fraction),
         *checks.check_repeats(corpus, train, validation),
+        *checks.check_near(*near),
         *checks.check_words(tokenizer, unseen),
         *checks.check_lengths(ids, config.text.max_length, config.text.truncate),
         *checks.check_schedule(config.optimizer.warmup_steps, steps),
