@@ -1,6 +1,7 @@
 """A file predicted into another: columns kept, damaged rows in their place, killed and resumed."""
 
 import csv
+import io
 import json
 import os
 import signal
@@ -11,10 +12,13 @@ import time
 import numpy as np
 import pytest
 import small
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import lstm_jax
 from lstm_jax import cli
 from lstm_jax.data import Reading
+from lstm_jax.data.output import _quoted
 from lstm_jax.recipes import predict_file as module
 from lstm_jax.recipes.predict_file import Choice, position_path, predict_file
 
@@ -307,3 +311,19 @@ def test_a_command_that_is_stopped_goes_on(opened, tmp_path, number):
     assert len(rows_of(out)) < 60_000
     subprocess.run([*words, "--resume"], check=True, capture_output=True, timeout=300)
     assert [row["id"] for row in rows_of(out)] == list(map(str, range(60_000)))
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=4),
+    st.sampled_from(",;\t"),
+)
+@settings(deadline=None)
+def test_every_row_is_read_again_as_it_was_written(fields, delimiter):
+    line = delimiter.join(_quoted(field, delimiter) for field in fields) + "\n"
+    for strict in (True, False):
+        (found,) = csv.reader(io.StringIO(line, newline=""), delimiter=delimiter, strict=strict)
+        assert found == fields
+    if "\r" not in line and "\0" not in line:
+        written = io.StringIO(newline="")
+        csv.writer(written, delimiter=delimiter, lineterminator="\n").writerow(fields)
+        assert line == written.getvalue()

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
 from tyro.conf import arg
 
 from experiments.imdb import adversarial, article, bilstm, distilled, finetuned
@@ -26,6 +25,7 @@ from lstm_jax.files import write_json
 from lstm_jax.machine import provenance
 from lstm_jax.stops import advise
 from lstm_jax.train.config import Config
+from lstm_jax.train.processes import connect, first_console, is_first
 from lstm_jax.train.run_folder import RunFolder
 
 MODULES = (article, bilstm, adversarial, finetuned, distilled)
@@ -82,8 +82,9 @@ def _command(preset: Preset, options: Sequence[str]) -> Callable[..., None]:
     def command(
         experiment: Annotated[Experiment, arg(name="")] = Experiment(preset.config),  # noqa: B008 - frozen
     ) -> None:
+        connect()
         needed = preset.needs_unlabelled(experiment.config)
-        corpus = read_corpus(Console(), experiment.data, unlabelled=needed)
+        corpus = read_corpus(first_console(), experiment.data, unlabelled=needed)
         if corpus.name == "builtin" and preset.builtin is not None:
             # The options once more, over other settings: only what they name is to be kept.
             experiment = call(_parser(preset.builtin), options, typed="python -m experiments.imdb")
@@ -112,7 +113,7 @@ def run(preset: Preset, experiment: Experiment, corpus: Corpus) -> None:
         experiment: what was asked for.
         corpus: what its `data` names, with the texts without labels if they are to be read.
     """
-    console, command = Console(), command_line("experiments.imdb")
+    console, command = first_console(), command_line("experiments.imdb")
     about = provenance(command)  # before the runs: the code may have changed by their end
     advise("--resume goes on")
     seeds = experiment.seeds or (experiment.config.seed,)
@@ -141,6 +142,6 @@ def run(preset: Preset, experiment: Experiment, corpus: Corpus) -> None:
         f'Try it: python -m lstm_jax predict {folder} "A film I will not forget."',
         whole=True,
     )
-    if experiment.record:
+    if experiment.record and is_first():
         write_json(experiment.record, {**record(results, session.minutes_before), **about})
         say(console, f"wrote {experiment.record}")

@@ -177,8 +177,8 @@ def _printed(
     faults, line = Faults(table.path, reading), _json if written.json_lines else _tabbed
     for piece in predict_rows(opened, table, table.read(), faults, choice):
         lines = []
-        for row, text, found in zip(*piece, strict=True):
-            prediction = None if found is None else choice.of(found, opened.class_names)
+        predictions = choice.of(piece.probabilities, opened.class_names)
+        for row, text, found, prediction in zip(*piece, predictions, strict=True):
             shown = text if text is not None else _as_read(row)
             lines.append(line(shown, prediction, found, (choice, opened.class_names)))
         print("\n".join(lines), flush=True)

@@ -44,6 +44,8 @@ def run_command(main: Callable[[], object], program: str | None = None) -> None:
         _leave_pipe()
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         print(f"{program or _module()}: {explain(error)}", file=sys.stderr)
+        if isinstance(error, ConnectionError):
+            _leave_others()
         sys.exit(2)
     except (AssertionError, RuntimeError):
         if not (reason := missing_platform()):
@@ -60,6 +62,13 @@ def run_command(main: Callable[[], object], program: str | None = None) -> None:
         raise
     except Stopped as stopped:
         leave(stopped.number)
+
+
+def _leave_others() -> NoReturn:
+    """Ends a program whose other processes are gone: JAX would wait for them, and then abort."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(2)
 
 
 def _leave_pipe() -> NoReturn:

@@ -53,7 +53,11 @@ def resumable(command: Command) -> Command:
         if options.get("resume") and folder.config.exists():
             config = resumed_config(folder, options["config"], typed)
             _, first = _first_call(command, folder)
-            kept = {name: _kept(name, first[name], options[name], typed) for name in first}
+            kept = {
+                name: _kept(name, first[name], options[name], typed)
+                for name in first
+                if name != "distributed"  # which of many processes this is, now
+            }
             options = {**options, **kept, "config": config, "resume": True}
         return command(data, run, **options)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
 from tyro.conf import Positional, arg
 
 from lstm_jax.cli.program import command_line
@@ -24,6 +23,7 @@ from lstm_jax.reports import MISTAKES, REPORT
 from lstm_jax.stops import advise
 from lstm_jax.train.config import Config
 from lstm_jax.train.open_run import Request
+from lstm_jax.train.processes import Distributed, connect, first_console
 from lstm_jax.train.run_folder import RunFolder, finished_run
 
 
@@ -57,6 +57,7 @@ def train(
     /,
     config: Annotated[Config, arg(name="")] = Config(name="own"),  # noqa: B008 - frozen
     files: Annotated[Files, arg(name="")] = Files(),
+    distributed: Distributed = Distributed(),  # noqa: B008 - frozen
     resume: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -74,11 +75,14 @@ def train(
         run: the folder to make for the run.
         config: the run's settings.
         files: what else is read, and how.
+        distributed: of many processes, which one this is.
         resume: go on with the run in the folder; options that are not typed are what they were, and
             `--resume RUN` in the place of everything is enough.
         quiet: print one line, the accuracy.
     """
-    console, reading, unlabelled = Console(quiet=quiet), files.reading, files.unlabelled
+    connect(distributed)
+    console = first_console(quiet=quiet)
+    reading, unlabelled = files.reading, files.unlabelled
     if files.pretrain and files.init is not None:
         raise ValueError(f"--pretrain goes only without --init, got --init {files.init}")
     advise("--resume goes on")

@@ -39,6 +39,7 @@ from lstm_jax.train.loop import check_fit, fit
 from lstm_jax.train.losses import Adversarial, Classification, Loss
 from lstm_jax.train.metrics import compute_metrics
 from lstm_jax.train.open_run import OpenRun, Request, open_run
+from lstm_jax.train.processes import from_first, is_first
 from lstm_jax.train.report import read_metrics
 from lstm_jax.train.result import Outcome, Result
 from lstm_jax.train.run_folder import RunFolder, finished_run
@@ -145,7 +146,8 @@ def train_classifier(
             if validation is not None:
                 held_out = as_read(config, encode_once(tokenizer, validation.texts), validation)
             combined = with_linear(model, fitted, read, held_out, evaluate)
-        model, fitted = combined.model, combined.fitted
+        model = combined.model
+        fitted = replace(combined.fitted, params=from_first(combined.fitted.params))
     if validation is not None:
         later = after_training(fitted.validation, validation.labels)
         print_warnings(console, later)
@@ -172,7 +174,7 @@ def train_classifier(
         logits = evaluate.logits(fitted.params) if logits is None else logits
         scored = score(run, tokenizer, corpus, validation, (logits, None, temperature))
     outcome = replace(outcome, summary=summarise(scored) + about_members(outcome.members))
-    if scored is not None:
+    if scored is not None and is_first():
         write_report(run.folder.path, scored)
     return run.finish(fitted.params, outcome, temperature=temperature)
 

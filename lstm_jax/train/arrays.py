@@ -135,7 +135,17 @@ def literal_path(folder: Path) -> Generator[Path]:
 
 @contextlib.contextmanager
 def _orbax(folder: Path) -> Generator[tuple[ocp.Checkpointer, Path]]:
-    """A checkpointer and the path to give it; tracebacks that it logs beside what it raises go."""
+    """A checkpointer and the path to give it; tracebacks that it logs beside what it raises go.
+
+    It reads and writes for this process alone: in a training of many, each has all of the arrays,
+    and Orbax would wait for the others.
+    """
+    alone = ocp.options.MultiprocessingOptions()
+    if jax.distributed.is_initialized():
+        this = jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"process{this}"
+        )
 
     def has_no_traceback(record: logging.LogRecord) -> bool:
         return not record.exc_info
@@ -145,7 +155,10 @@ def _orbax(folder: Path) -> Generator[tuple[ocp.Checkpointer, Path]]:
     try:
         with (
             literal_path(folder) as path,
-            ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer,
+            ocp.Checkpointer(
+                ocp.PyTreeCheckpointHandler(multiprocessing_options=alone),
+                multiprocessing_options=alone,
+            ) as checkpointer,
         ):
             yield checkpointer, path
     finally:

@@ -23,6 +23,7 @@ from lstm_jax.files import (
 from lstm_jax.models.encoder import ENCODER
 from lstm_jax.shapes import Params
 from lstm_jax.train.arrays import literal_path, read_arrays, read_part, write_arrays
+from lstm_jax.train.processes import is_first, put
 from lstm_jax.train.step import TrainState
 
 
@@ -66,26 +67,31 @@ class Checkpoints:
         """Opens a folder, which is made where there is none.
 
         Args:
-            folder: where they are; one process at a time writes there.
+            folder: where they are; one process writes there.
             keep: how many are kept.
 
         Raises:
             OSError: if nothing can be written there.
             ValueError: if arrays cannot be written to such a path.
         """
+        self._folder, self._keep = folder, keep
+        if not is_first():
+            return
         folder.mkdir(parents=True, exist_ok=True)
         remove_abandoned(folder)
         with literal_path(folder):  # where it fails, it fails before training
-            self._folder, self._keep = folder, keep
+            pass
 
     @property
     def steps(self) -> list[int]:
         """The steps that there are checkpoints of, the newest first."""
-        names = [path.name for path in self._folder.iterdir()]
+        names = [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
         return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
     def save(self, state: TrainState, progress: Progress) -> None:
         """Writes a checkpoint, and deletes those that are too many or of later steps.
+
+        In a training of many processes the first one does: each has all of the parameters.
 
         Args:
             state: the arrays.
@@ -94,6 +100,8 @@ class Checkpoints:
         Raises:
             OSError: naming the file or folder that cannot be written; no checkpoint is lost.
         """
+        if not is_first():
+            return
         step = int(state.step)
         path = self._folder / str(step)
         if path.exists():  # one that is damaged, since training went on from an earlier one
@@ -125,7 +133,7 @@ class Checkpoints:
                 skipped.append(str(error))
                 continue
             state = read_arrays(path / "state", like)
-            state = jax.device_put(state, jax.tree.map(lambda array: array.sharding, like))
+            state = put(state, jax.tree.map(lambda array: array.sharding, like))
             progress = read_json(path / "progress.json", Progress)
             return Restored(state, progress, tuple(skipped))
         if not skipped:

@@ -1,5 +1,6 @@
 """The training loop: steps, checkpoints and measurements, whatever the loss."""
 
+import signal
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from lstm_jax.console import doing, say
 from lstm_jax.data import BatchIterator
 from lstm_jax.memory import memory_explained
 from lstm_jax.shapes import Params
-from lstm_jax.stops import Unsaved, asked, reached
+from lstm_jax.stops import Stopped, Unsaved, asked, reached
 from lstm_jax.train.checkpoints import Best, Checkpoints, Progress
 from lstm_jax.train.config import Config, TrainConfig
 from lstm_jax.train.divergence import Divergence
@@ -19,6 +20,7 @@ from lstm_jax.train.evaluation import Evaluator
 from lstm_jax.train.losses import Loss, zero_totals
 from lstm_jax.train.open_run import OpenRun
 from lstm_jax.train.optimizer import make_optimizer, make_schedule
+from lstm_jax.train.processes import any_of, connected, from_first, lost, put
 from lstm_jax.train.progress import TrainingProgress
 from lstm_jax.train.report import Report, parameter_table
 from lstm_jax.train.step import TrainState, check_state, init_state, train_step
@@ -96,6 +98,7 @@ def fit(
         start: parameters that take the place of those of the same names before the first step.
 
     Raises:
+        ConnectionError: if another process of the training is gone.
         FloatingPointError: if the loss, its gradient or the parameters are not finite, or absurdly
             large. Neither checkpoints nor the result have such.
         MemoryError: if memory does not suffice for the batches.
@@ -103,6 +106,20 @@ def fit(
         ValueError: if there are checkpoints, and all are damaged.
         Stopped: if the process was told to stop, after a checkpoint.
     """
+    try:
+        return _fit(run, loss, batches, evaluate, start)
+    except jax.errors.JaxRuntimeError as error:
+        lost(error)
+
+
+def _fit(
+    run: OpenRun,
+    loss: Loss,
+    batches: BatchIterator,
+    evaluate: Evaluator | None,
+    start: Params | None,
+) -> Fitted:
+    """The same; an error of XLA's may mean that another process is gone."""
     config, folder, console, clock = run.config, run.folder, run.console, run.clock
     settings, per_epoch = config.train, batches.batches_per_epoch
     steps = settings.epochs * per_epoch
@@ -116,7 +133,7 @@ def fit(
             keep_best=evaluate is not None,
             start=start,
         )
-    state = jax.device_put(state, run.shardings.replicated)
+    state = put(state, run.shardings.replicated)
     best: Best | None = None
     epoch_began = clock.seconds()
     with closing(batches), Unsaved() as unsaved:
@@ -158,7 +175,7 @@ def fit(
                     epoch_began = clock.seconds()
                 if step == steps or _out_of_patience(settings, best, step // per_epoch, per_epoch):
                     break
-                batch = jax.device_put(next(batches), run.shardings.by_row)
+                batch = put(next(batches), run.shardings.by_row)
                 step += 1
                 with screen.stepping(step, batch):
                     state, of_step = train_step(loss, optimizer, settings.ema_decay, state, batch)
@@ -170,7 +187,8 @@ def fit(
                     report.training(step, of_batch, float(of_step["norm"]))
                     screen.loss(step, of_batch)
                 epoch_ends = step % per_epoch == 0
-                if epoch_ends or step % settings.checkpoint_every == 0 or asked():
+                told = _told(step, epoch_ends, settings)
+                if epoch_ends or step % settings.checkpoint_every == 0 or told:
                     divergence.check()
                     divergence.check_params(state.params)
                     if epoch_ends:
@@ -180,9 +198,18 @@ def fit(
                     report.flush()
                     reached(f"after step {step} of {steps}")
                     unsaved.saved()
+                    if told:  # another process
+                        raise Stopped(signal.SIGTERM)
     if state.best is None or best is None:
         return Fitted(state.evaluated, step)
     return Fitted(state.best, step, best.step, best.metrics)
+
+
+def _told(step: int, epoch_ends: bool, settings: TrainConfig) -> bool:
+    """Whether to save and stop; of many processes any may be told, and all ask now and then."""
+    if not connected():
+        return asked()
+    return (epoch_ends or step % settings.log_every == 0) and any_of(asked())
 
 
 def _out_of_patience(
@@ -209,7 +236,8 @@ def _end_epoch(
     record = _train_metrics(state)
     if evaluate is not None:
         try:
-            measured = evaluate(state.evaluated)
+            measured = from_first(evaluate(state.evaluated))
+            measured = {name: float(value) for name, value in measured.items()}
         except FloatingPointError as error:
             divergence.fail(str(error))
         divergence.check_epoch("validation", measured["loss"])
@@ -217,7 +245,7 @@ def _end_epoch(
         if best is None or measured["loss"] < best.metrics["loss"]:
             best = Best(step, measured)
             state = state._replace(best=jax.tree.map(jnp.copy, state.evaluated))
-    totals = jax.device_put(zero_totals(), state.step.sharding)
+    totals = put(zero_totals(), state.step.sharding)
     return state._replace(totals=totals), best, record
 
 

@@ -33,6 +33,7 @@ from lstm_jax.train.checkpoints import save_weights
 from lstm_jax.train.config import Config
 from lstm_jax.train.inputs import changed_inputs, checksum_of, checksum_of_arrays
 from lstm_jax.train.lock import LOCK, locked
+from lstm_jax.train.processes import agree, connected, is_first, wait_for_all
 from lstm_jax.train.report import draw_curves
 from lstm_jax.train.result import Outcome, Result
 from lstm_jax.train.run_folder import DataDescription, RunFolder
@@ -122,6 +123,8 @@ class OpenRun:
             examples: the size of each part of the data.
         """
         folder, config = self.folder, self.config.to_json()
+        if not is_first():
+            return
         if self.data is None:
             tokenizer.save(folder.tokenizer)
             if ngrams is not None:
@@ -160,12 +163,14 @@ class OpenRun:
             What result.json holds.
         """
         folder = self.folder
-        save_weights(folder.weights, params)
-        if temperature is None:
-            folder.calibration.unlink(missing_ok=True)
-        else:
-            write_json(folder.calibration, {"temperature": temperature})
-        draw_curves(folder.metrics, folder.curves)
+        if is_first():
+            save_weights(folder.weights, params)
+            if temperature is None:
+                folder.calibration.unlink(missing_ok=True)
+            else:
+                write_json(folder.calibration, {"temperature": temperature})
+            draw_curves(folder.metrics, folder.curves)
+        wait_for_all("weights")
         taken = [sha256(file) for file in (folder.tokenizer, folder.ngrams) if file.exists()]
         result = Result(
             name=self.config.name,
@@ -178,7 +183,9 @@ class OpenRun:
             command=self.request.command,
             environment=environment(),
         )
-        folder.write_result(result)
+        if is_first():
+            folder.write_result(result)
+        wait_for_all("result")
         return result
 
 
@@ -190,7 +197,7 @@ def open_run(config: Config, inputs: Mapping[str, str], request: Request) -> Gen
         config: the run's settings.
         inputs: checksums of what else decides the run, see `lstm_jax.train.inputs`.
         request: names the folder, made here. It is deleted again if the block ends before
-            `OpenRun.claim`.
+            `OpenRun.claim`. All processes of a training must see it.
 
     Yields:
         The run. While the block lasts, no other process can open it. Of a finished run with nothing
@@ -203,18 +210,57 @@ def open_run(config: Config, inputs: Mapping[str, str], request: Request) -> Gen
     """
     lstm_stack(config.model).layer().check()
     folder = RunFolder(request.path)
+    if connected():
+        with _opened_by_all(folder, config, inputs, request) as run:
+            yield run
+    else:
+        with _opened(folder, config, inputs, request) as run:
+            yield run
+
+
+@contextlib.contextmanager
+def _opened_by_all(
+    folder: RunFolder, config: Config, inputs: Mapping[str, str], request: Request
+) -> Generator[OpenRun]:
+    """The same in every process of a training; the first alone writes, and all go on or none."""
+    with contextlib.ExitStack() as stack:
+        run, refusals = None, []
+        try:
+            if is_first():
+                run = stack.enter_context(_opened(folder, config, inputs, request))
+            else:
+                run = _found(folder, config, inputs, request)
+        except (ValueError, OSError) as error:
+            refusals.append(str(error))
+        agree(refusals)
+        assert run is not None
+        yield run
+
+
+@contextlib.contextmanager
+def _opened(
+    folder: RunFolder, config: Config, inputs: Mapping[str, str], request: Request
+) -> Generator[OpenRun]:
+    """The folder with its lock."""
     _check_is_free(folder)
     with locked(folder.path):
         try:
             _check_is_free(folder)
             with cleaning(partial(_remove_unclaimed, folder)):
-                if folder.config.exists():
-                    yield _existing(folder, config, inputs, request)
-                else:
+                if not folder.config.exists():
                     _remove_leftovers(folder)
-                    yield OpenRun(folder, config, inputs, request, None, None)
+                yield _found(folder, config, inputs, request)
         finally:
             _remove_unclaimed(folder)
+
+
+def _found(
+    folder: RunFolder, config: Config, inputs: Mapping[str, str], request: Request
+) -> OpenRun:
+    """The run in a folder, or a new one."""
+    if folder.config.exists():
+        return _existing(folder, config, inputs, request)
+    return OpenRun(folder, config, inputs, request, None, None)
 
 
 def _check_is_free(folder: RunFolder) -> None:

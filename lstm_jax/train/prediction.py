@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 
-import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm_jax.data import Batch
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.shapes import Params
+from lstm_jax.train.processes import fetch, put
 from lstm_jax.train.step import Shardings, predict_step
 
 
@@ -31,11 +31,11 @@ def predict_logits(
     index, logits = [], []
     for batch in batches:
         # Not fetched here: the next batch is built while this one is computed.
-        arrays = jax.device_put((batch.tokens, batch.lengths), shardings.by_row)
+        arrays = put((batch.tokens, batch.lengths), shardings.by_row)
         logits.append(predict_step(model, params, *arrays))
         index.append(batch.index)
     rows = np.concatenate(index)
-    values = np.concatenate(jax.device_get(logits))
+    values = np.concatenate(fetch(logits))
     examples = rows >= 0
     ordered = np.empty((int(examples.sum()), values.shape[1]), np.float32)
     ordered[rows[examples]] = values[examples]

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from lstm_jax.console import Sheet
 from lstm_jax.files import write_bytes, write_text
 from lstm_jax.shapes import Params
+from lstm_jax.train.processes import is_first
 
 _RECORD = TypeAdapter(dict[str, int | float | None])  # a line of metrics.jsonl
 
@@ -27,7 +28,7 @@ class Report:
     """
 
     def __init__(self, folder: Path, *, step: int) -> None:
-        """Opens the files.
+        """Opens the files; in a training of many processes, those that are not the first have none.
 
         Args:
             folder: the run's.
@@ -35,6 +36,9 @@ class Report:
         """
         from tensorboardX import SummaryWriter  # here, because it takes a while
 
+        self._writes = is_first()
+        if not self._writes:
+            return
         self._path = folder / "metrics.jsonl"
         self._records = [
             record
@@ -54,7 +58,7 @@ class Report:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for close in (self._file.close, self._events.close):
+        for close in (self._file.close, self._events.close) if self._writes else ():
             try:
                 with _naming(self._path):
                     close()
@@ -72,10 +76,14 @@ class Report:
 
     def flush(self) -> None:
         """Has what was written so far reach the files."""
+        if not self._writes:
+            return
         with _naming(self._path):
             self._events.flush()
 
     def _write(self, record: dict[str, Any]) -> None:
+        if not self._writes:
+            return
         self._records.append(record)
         with _naming(self._path):
             self._file.write(json.dumps(record) + "\n")

@@ -1,0 +1,202 @@
+"""A training in many processes, on one machine or many: what they agree on, and which one writes.
+
+Every process runs the same program on the same data. Each computes its rows of every batch, JAX
+adds the gradients, and so all have the same parameters. The first process writes the run's folder,
+which all of them can read. What a process measures or decides by itself it takes from the first, so
+that rounding on different machines never lets them part.
+
+Source: JAX's documentation, "Introduction to multi-controller JAX".
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding
+from numpy.typing import NDArray
+from rich.console import Console
+
+from lstm_jax.checked import Count, Size, checked
+
+# Seconds after which a process that is not heard of counts as dead, and which an ended process
+# waits for the others.
+_SILENCE, _ENDING = 30, 10
+_LONGEST = 1000  # bytes of a refusal
+_VARIABLES = {
+    "coordinator_address": "JAX_COORDINATOR_ADDRESS",
+    "num_processes": "JAX_NUM_PROCESSES",
+    "process_id": "JAX_PROCESS_ID",
+}
+
+
+@checked
+class Distributed:
+    """Which of how many processes this is; on Cloud TPU and SLURM that is found by itself."""
+
+    coordinator_address: str | None = None
+    """Host and port of the first process, such as 10.0.0.1:1234, in a training of many processes;
+    or the variable JAX_COORDINATOR_ADDRESS."""
+    num_processes: Size | None = None
+    """How many there are; or JAX_NUM_PROCESSES."""
+    process_id: Count | None = None
+    """Which one this is, from 0; or JAX_PROCESS_ID."""
+
+
+def connect(given: Distributed | None = None) -> None:
+    """Joins the other processes, if there are to be any; before anything is computed.
+
+    Args:
+        given: which of how many; by default what the environment says.
+
+    Raises:
+        ValueError: if that is told in part only, or wrong.
+        ConnectionError: if the others do not come.
+    """
+    told: dict[str, Any] = {}
+    for name, variable in _VARIABLES.items():
+        value = getattr(given, name, None)
+        told[name] = os.environ.get(variable) if value is None else value
+    missing = [name for name, value in told.items() if value is None]
+    if len(missing) == len(told):
+        if not _in_cluster():
+            return
+    elif missing:
+        raise ValueError(
+            f"distributed.{missing[0]} must be given with the others of"
+            f" {', '.join(_VARIABLES)}, got none"
+        )
+    else:
+        told = {**told, **{name: _number(name, told[name]) for name in list(told)[1:]}}
+        if not 0 <= told["process_id"] < told["num_processes"]:
+            raise ValueError(
+                "distributed.process_id must be from 0 to distributed.num_processes - 1, got"
+                f" {told['process_id']} of {told['num_processes']}"
+            )
+    # On a CPU, programs that run at the same time would mix up what they tell the other processes.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    try:
+        jax.distributed.initialize(
+            **(told if len(missing) == 0 else {}),
+            heartbeat_timeout_seconds=_SILENCE,
+            shutdown_timeout_seconds=_ENDING,
+        )
+    except RuntimeError as error:
+        raise ConnectionError(f"the other processes cannot be reached: {_line(error)}") from error
+
+
+def connected() -> bool:
+    """Whether there are other processes; does not touch a device."""
+    return jax.distributed.is_initialized()
+
+
+def is_first() -> bool:
+    """Whether this process writes; true where there is no other."""
+    return not connected() or jax.process_index() == 0
+
+
+def first_console(*, quiet: bool = False) -> Console:
+    """Where the first process says something; what the others say goes nowhere."""
+    if is_first():
+        return Console(quiet=quiet)
+    return Console(file=Path(os.devnull).open("w", encoding="utf-8"))
+
+
+def any_of(value: bool) -> bool:
+    """Whether that is so in any process; all of them must ask."""
+    if not connected():
+        return value
+    return bool(np.any(multihost_utils.process_allgather(np.array(value))))
+
+
+def from_first(tree: Any) -> Any:
+    """Arrays and numbers as the first process has them; all of them must ask."""
+    return multihost_utils.broadcast_one_to_all(tree) if connected() else tree
+
+
+def agree(refusals: Sequence[str]) -> None:
+    """Goes on only if no process refuses; all of them must ask.
+
+    Args:
+        refusals: why this one does, in a line, or nothing.
+
+    Raises:
+        ValueError: with the first reason.
+    """
+    said = "; ".join(refusals).encode()[:_LONGEST]
+    if connected():
+        padded = np.frombuffer(said.ljust(_LONGEST, b"\0"), np.uint8)
+        everyone = multihost_utils.process_allgather(padded)
+        said = next((text for row in everyone if (text := row.tobytes().rstrip(b"\0"))), b"")
+    if said:
+        raise ValueError(said.decode(errors="replace"))
+
+
+def wait_for_all(place: str) -> None:
+    """Waits until every process has come to a place."""
+    if connected():
+        multihost_utils.sync_global_devices(place)
+
+
+def put(tree: Any, sharding: NamedSharding | Any) -> Any:
+    """Puts arrays that every process has onto devices, of which each process has some.
+
+    Args:
+        tree: arrays.
+        sharding: of each, or a tree of shardings.
+    """
+    if not connected():
+        return jax.device_put(tree, sharding)
+
+    def place(array: Any, sharding: Any) -> jax.Array:
+        whole = np.asarray(array)
+        return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+    if isinstance(sharding, jax.sharding.Sharding):
+        return jax.tree.map(lambda array: place(array, sharding), tree)
+    return jax.tree.map(place, tree, sharding)
+
+
+def fetch(arrays: Sequence[jax.Array]) -> list[NDArray[Any]]:
+    """Arrays whose rows stand on devices of several processes, whole, in each process."""
+    if not connected():
+        return jax.device_get(arrays)
+    return [np.asarray(multihost_utils.process_allgather(array, tiled=True)) for array in arrays]
+
+
+def lost(error: Exception) -> NoReturn:
+    """Says that another process is gone, if that is what an error of XLA's means.
+
+    Raises:
+        ConnectionError: in a line; or the error itself where there is no other process.
+    """
+    if not connected() or "RESOURCE_EXHAUSTED" in str(error):
+        raise error
+    raise ConnectionError(
+        f"another process of the training has ended or cannot be reached ({_line(error)});"
+        " --resume goes on from the last checkpoint"
+    ) from error
+
+
+def _in_cluster() -> bool:
+    """Whether a scheduler has started this process together with others."""
+    several = {
+        "SLURM_STEP_NODELIST": int(os.environ.get("SLURM_NTASKS", "1")) > 1,
+        "OMPI_COMM_WORLD_SIZE": int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1")) > 1,
+        "TPU_WORKER_HOSTNAMES": "," in os.environ.get("TPU_WORKER_HOSTNAMES", ""),
+    }
+    return any(name in os.environ and more for name, more in several.items())
+
+
+def _number(name: str, value: Any) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError(f"{_VARIABLES[name]} must be a whole number, got {value!r}") from None
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
