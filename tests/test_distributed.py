@@ -173,6 +173,8 @@ def test_what_is_told_in_part_or_wrong_is_refused(monkeypatch):
         connect(Distributed(coordinator_address="localhost:1"))
     with pytest.raises(ValueError, match=r"process_id must be from 0 .* got 2 of 2"):
         connect(Distributed("localhost:1", num_processes=2, process_id=2))
+    with pytest.raises(ValueError, match=r"coordinator_address must be HOST:PORT, .* got 'here'"):
+        connect(Distributed("here", num_processes=2, process_id=0))
     monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
     with pytest.raises(ValueError, match="JAX_NUM_PROCESSES must be a whole number, got 'two'"):
         connect(Distributed("localhost:1", process_id=0))

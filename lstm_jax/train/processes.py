@@ -9,6 +9,7 @@ Source: JAX's documentation, "Introduction to multi-controller JAX".
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,7 +36,7 @@ _VARIABLES = {
 
 @checked
 class Distributed:
-    """Which of how many processes this is; on Cloud TPU and SLURM that is found by itself."""
+    """Which of how many processes this is; SLURM, Open MPI and Cloud TPU on GKE tell it."""
 
     coordinator_address: str | None = None
     """Host and port of the first process, such as 10.0.0.1:1234, in a training of many processes;
@@ -56,36 +57,50 @@ def connect(given: Distributed | None = None) -> None:
         ValueError: if that is told in part only, or wrong.
         ConnectionError: if the others do not come.
     """
+    told = _told(given)
+    if told is None and not _in_cluster():
+        return
+    # On a CPU, programs that run at the same time would mix up what they tell the other processes.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    try:
+        jax.distributed.initialize(
+            **(told or {}),
+            heartbeat_timeout_seconds=_SILENCE,
+            shutdown_timeout_seconds=_ENDING,
+        )
+    except RuntimeError as error:
+        raise ConnectionError(f"the other processes cannot be reached: {_line(error)}") from error
+
+
+def _told(given: Distributed | None) -> dict[str, Any] | None:
+    """What JAX is to be told; None where neither options nor variables say anything."""
     told: dict[str, Any] = {}
     for name, variable in _VARIABLES.items():
         value = getattr(given, name, None)
         told[name] = os.environ.get(variable) if value is None else value
     missing = [name for name, value in told.items() if value is None]
     if len(missing) == len(told):
-        if not _in_cluster():
-            return
-    elif missing:
+        return None
+    if missing:
         raise ValueError(
-            f"distributed.{missing[0]} must be given with the others of"
-            f" {', '.join(_VARIABLES)}, got none"
+            f"distributed.{missing[0]} must be given with the others of {', '.join(_VARIABLES)},"
+            " got none"
         )
-    else:
-        told = {**told, **{name: _number(name, told[name]) for name in list(told)[1:]}}
-        if not 0 <= told["process_id"] < told["num_processes"]:
-            raise ValueError(
-                "distributed.process_id must be from 0 to distributed.num_processes - 1, got"
-                f" {told['process_id']} of {told['num_processes']}"
-            )
-    # On a CPU, programs that run at the same time would mix up what they tell the other processes.
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
-    try:
-        jax.distributed.initialize(
-            **(told if len(missing) == 0 else {}),
-            heartbeat_timeout_seconds=_SILENCE,
-            shutdown_timeout_seconds=_ENDING,
+    if not re.fullmatch(r".+:\d+", told["coordinator_address"]):
+        raise ValueError(
+            "distributed.coordinator_address must be HOST:PORT, such as 10.0.0.1:1234, got"
+            f" {told['coordinator_address']!r}"
         )
-    except RuntimeError as error:
-        raise ConnectionError(f"the other processes cannot be reached: {_line(error)}") from error
+    for name in ("num_processes", "process_id"):
+        if not str(told[name]).isdecimal():
+            raise ValueError(f"{_VARIABLES[name]} must be a whole number, got {told[name]!r}")
+        told[name] = int(told[name])
+    if told["process_id"] >= told["num_processes"]:
+        raise ValueError(
+            "distributed.process_id must be from 0 to distributed.num_processes - 1, got"
+            f" {told['process_id']} of {told['num_processes']}"
+        )
+    return told
 
 
 def connected() -> bool:
@@ -189,13 +204,6 @@ def _in_cluster() -> bool:
         "TPU_WORKER_HOSTNAMES": "," in os.environ.get("TPU_WORKER_HOSTNAMES", ""),
     }
     return any(name in os.environ and more for name, more in several.items())
-
-
-def _number(name: str, value: Any) -> int:
-    try:
-        return int(value)
-    except ValueError:
-        raise ValueError(f"{_VARIABLES[name]} must be a whole number, got {value!r}") from None
 
 
 def _line(error: Exception) -> str:
