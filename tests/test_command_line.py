@@ -159,6 +159,10 @@ OF_PREDICT = {
     "--top-k": "0 at least 1",
     "--threshold": "-0.5 at least 0",
 }
+OF_DISTRIBUTED = {
+    "--distributed.num-processes": "0 at least 1",
+    "--distributed.process-id": "-1 at least 0",
+}
 OF_LONG_LAG = {
     "--hidden-size": "0 at least 1",
     "--batch-size": "0 at least 1",
@@ -171,6 +175,7 @@ CASES = [
     *((None, "train x.csv run", option, limit) for option, limit in LIMITS.items()),
     (None, "train x.csv run", "--seed", f"{2**63} below {2**32}"),
     *((None, "pretrain x.csv run", option, limit) for option, limit in list(LIMITS.items())[:3]),
+    *((None, "train x.csv run", option, limit) for option, limit in OF_DISTRIBUTED.items()),
     *((None, "predict run x", option, limit) for option, limit in OF_PREDICT.items()),
     *(("experiments.imdb", "article", option, limit) for option, limit in LIMITS.items()),
     *(("experiments.long_lag", "reber", option, limit) for option, limit in OF_LONG_LAG.items()),
@@ -209,9 +214,9 @@ def test_the_limits_above_are_those_of_all_options_with_a_number(capsys, monkeyp
     def of(main, line: str) -> set[str]:
         return numeric_options(capsys, monkeypatch, main, line)
 
-    assert of(cli.main, "train --help") == set(LIMITS)
+    assert of(cli.main, "train --help") == {*LIMITS, *OF_DISTRIBUTED}
     assert of(cli.main, "check --help") == set(LIMITS)
-    assert of(cli.main, "pretrain --help") == {*LIMITS, "--samples"}
+    assert of(cli.main, "pretrain --help") == {*LIMITS, *OF_DISTRIBUTED, "--samples"}
     assert of(cli.main, "predict --help") == set(OF_PREDICT)
     for name in ("evaluate", "compare", "inspect", "export", "completion"):
         assert of(cli.main, f"{name} --help") == set()
