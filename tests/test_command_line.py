@@ -150,6 +150,7 @@ LIMITS = {
     "--train.label-smoothing": "1.0 below 1",
     "--train.adversarial": "-1.0 at least 0",
     "--train.unlabelled": "-1 at least 0",
+    "--train.accumulate": "0 at least 1",
     "--train.checkpoint-every": "0 at least 1",
     "--train.keep-checkpoints": "0 at least 1",
     "--train.log-every": "0 at least 1",

@@ -138,3 +138,34 @@ def test_a_weight_scales_its_examples_gradient(rng):
         state, of_step = train_step(Classification(model), optimizer, 0.0, state, one)
         found.append((of_step["loss"], of_step["norm"]))
     np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+def test_the_gradients_of_parts_add_up_to_that_of_the_batch(rng):
+    model, batch = a_model(), a_batch(rng, rows=12)
+    batch = batch._replace(weights=np.array([1, 2] * 4 + [1, 0, 0, 0], np.float32))
+    optimizer = make_optimizer(OptimizerConfig(), 10)
+    results = []
+    for parts in (1, 2, 3, 4):
+        state = init_state(Classification(model), optimizer, 0, keep_ema=False, keep_best=False)
+        results.append(train_step(Classification(model), optimizer, 0.0, state, batch, parts))
+    (whole, of_whole), *others = results
+    for state, of_step in others:
+        np.testing.assert_allclose(of_step["loss"], of_whole["loss"], rtol=1e-5)
+        np.testing.assert_allclose(of_step["norm"], of_whole["norm"], rtol=1e-5)
+        assert np.asarray(state.totals).tolist() == pytest.approx(np.asarray(whole.totals).tolist())
+        for a, b in zip(*map(jax.tree.leaves, (state.params, whole.params)), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_parts_take_less_memory(rng):
+    model, batch = a_model(implementation="xla"), a_batch(rng, rows=64, width=200)
+    optimizer = make_optimizer(OptimizerConfig(), 10)
+    loss = Classification(model)
+    state = init_state(loss, optimizer, 0, keep_ema=False, keep_best=False)
+
+    def needed(parts: int) -> int:
+        compiled = train_step.lower(loss, optimizer, 0.0, state, batch, parts).compile()
+        found: Any = compiled.memory_analysis()
+        return found.temp_size_in_bytes
+
+    assert needed(4) < 0.4 * needed(1)

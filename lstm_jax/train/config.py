@@ -98,6 +98,9 @@ class TrainConfig:
     unlabelled: Count = 0
     """Texts without labels, at most, that are read in every epoch too: for their soft labels in
     distillation, else to minimise the entropy of what the model predicts for them."""
+    accumulate: Size = 1
+    """Parts of each batch whose gradients are computed one after the other and added: with 4, a
+    step needs about a quarter of the memory."""
     checkpoint_every: Size = 500
     """Steps between two checkpoints; there is one at the end of each epoch too."""
     keep_checkpoints: Size = 2

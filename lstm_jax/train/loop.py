@@ -178,7 +178,9 @@ def _fit(
                 batch = put(next(batches), run.shardings.by_row)
                 step += 1
                 with screen.stepping(step, batch):
-                    state, of_step = train_step(loss, optimizer, settings.ema_decay, state, batch)
+                    state, of_step = train_step(
+                        loss, optimizer, settings.ema_decay, state, batch, settings.accumulate
+                    )
                 unsaved.begun()
                 divergence.add(of_step)
                 if step % settings.log_every == 0:

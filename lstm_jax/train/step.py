@@ -1,7 +1,7 @@
 """One step of training, and of prediction: pure functions, compiled once per batch shape."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -113,13 +113,18 @@ def _replaced(params: Params, start: Params) -> Params:
     return jax.tree.unflatten(jax.tree.structure(params), arrays.values())
 
 
-@partial(jax.jit, static_argnames=("loss", "optimizer", "ema_decay"), donate_argnames="state")
+@partial(
+    jax.jit,
+    static_argnames=("loss", "optimizer", "ema_decay", "accumulate"),
+    donate_argnames="state",
+)
 def train_step(
     loss: Loss,
     optimizer: optax.GradientTransformation,
     ema_decay: float,
     state: TrainState,
     batch: Batch,
+    accumulate: int = 1,
 ) -> tuple[TrainState, dict[str, Array]]:
     """One gradient step.
 
@@ -127,13 +132,14 @@ def train_step(
         loss, optimizer, ema_decay: what does not change in a run.
         state: before the step; its buffers are reused.
         batch: tokens [B, T] and the rest.
+        accumulate: parts of B / accumulate rows each, whose gradients are computed one after the
+            other and added; B is a multiple of it.
 
     Returns:
         The state after it, and the batch's `loss` (nats) and gradient `norm` before clipping.
     """
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-    differentiated = jax.value_and_grad(loss, has_aux=True)
-    (value, totals), gradients = differentiated(state.params, batch, key)
+    (value, totals), gradients = _differentiated(loss, accumulate, state.params, batch, key)
     updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     ema = state.ema
@@ -149,6 +155,35 @@ def train_step(
         totals=jax.tree.map(jnp.add, state.totals, totals),
     )
     return new_state, {"loss": value, "norm": optax.tree.norm(gradients)}
+
+
+def _differentiated(
+    loss: Loss, parts: int, params: Params, batch: Batch, key: Array
+) -> tuple[tuple[Array, Totals], Params]:
+    """The loss and totals of a batch, and the gradient, in so many parts one after the other.
+
+    A loss is a mean over the weights of its rows, so the parts are averaged by theirs.
+    """
+    differentiated = jax.value_and_grad(loss, has_aux=True)
+    if parts == 1:
+        return differentiated(params, batch, key)
+
+    def cut(array: Array) -> Array:
+        # Every so many-th row, so that each device cuts the rows that it has.
+        return jnp.swapaxes(array.reshape(-1, parts, *array.shape[1:]), 0, 1)
+
+    def add(sums: Any, part: tuple[Batch, Array]) -> tuple[Any, None]:
+        (value, totals), gradients = differentiated(params, part[0], part[1])
+        weight = part[0].weights.sum()
+        of_part = jax.tree.map(lambda array: weight * array, (value, gradients))
+        return jax.tree.map(jnp.add, sums, (of_part, totals)), None
+
+    none = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params)), zero_totals()
+    pieces = jax.tree.map(cut, batch), jax.random.split(key, parts)
+    (sums, totals), _ = jax.lax.scan(add, none, pieces)
+    weight = jnp.maximum(batch.weights.sum(), 1e-6)
+    value, gradients = jax.tree.map(lambda array: array / weight, sums)
+    return (value, totals), gradients
 
 
 @partial(jax.jit, static_argnames="model")
