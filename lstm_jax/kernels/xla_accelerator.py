@@ -63,7 +63,9 @@ def forward(
         )
         return new_state, jnp.concatenate([z, cell, output], axis=-1) if keep else output
 
-    final_state, kept = jax.lax.scan(step, initial_state, (projected, valid), unroll=UNROLL)
+    final_state, kept = jax.lax.scan(
+        step, initial_state, (projected, valid), unroll=_unroll(inputs)
+    )
     hidden_size = params.recurrent_kernel.shape[0]
     return (kept[..., -hidden_size:] if keep else kept, final_state), kept
 
@@ -106,7 +108,14 @@ def backward(
         return d_before, dz
 
     steps: Any = (valid, z, cells, cells_before, d_outputs)
-    d_initial_state, dz = jax.lax.scan(step, d_final_state, steps, reverse=True, unroll=UNROLL)
+    d_initial_state, dz = jax.lax.scan(
+        step, d_final_state, steps, reverse=True, unroll=_unroll(inputs)
+    )
     hiddens_before = before(outputs, initial_state.hidden)
     d_params, d_inputs = of_products(rounded, params, inputs, hiddens_before, dz)
     return d_params, d_inputs, d_initial_state
+
+
+def _unroll(inputs: Array) -> int:
+    """Steps in the body; 1 where their number is a symbol, in a program that is exported."""
+    return UNROLL if isinstance(inputs.shape[0], int) else 1
