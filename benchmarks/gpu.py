@@ -141,7 +141,9 @@ def contract(*, rehearse: bool) -> str:
     """The last line of the tests of the contract, run on this device."""
     tests = CONTRACT[1:2] if rehearse else CONTRACT
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *tests]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False
+    )
     return next(reversed(done.stdout.strip().splitlines()), f"status {done.returncode}")
 
 
@@ -198,11 +200,13 @@ def epochs(preset: str, benchmark: Benchmark) -> dict[str, Any]:
             command[-1] = "builtin"
             command += ["--train.epochs", "1", "--model.hidden-size", "8"]
             command += ["--text.max-length", "16", "--train.batch-size", "512"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False
+        )
         files = list(Path(runs).glob("*/metrics.jsonl"))
         if done.returncode or not files:
             return {"unavailable": done.stderr.strip().splitlines()[-1:]}
-        lines = [json.loads(line) for line in files[0].read_text().splitlines()]
+        lines = [json.loads(line) for line in files[0].read_text(encoding="utf-8").splitlines()]
     per_epoch = [line["examples_per_second"] for line in lines if "examples_per_second" in line]
     return {"data": benchmark.data, "texts_per_second": per_epoch}
 
