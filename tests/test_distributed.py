@@ -139,7 +139,7 @@ def test_four_processes_begin_and_one_ends_and_the_other_way_round(data, alone, 
         assert_same(run, alone)
 
 
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("killed", [1])  # 0 ends alike, and takes half a minute more
 def test_a_killed_process_ends_the_training_and_the_resumed_one_is_the_same(
     killed, data, alone, tmp_path
 ):
