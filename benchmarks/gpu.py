@@ -13,7 +13,6 @@ if __name__ == "__main__":
     watch()  # before the imports below, which take seconds
 
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,10 +29,12 @@ from jax import Array
 from rich.console import Console
 
 from benchmarks.cases import Case, Problem
+from benchmarks.formulations import interleaved
 from benchmarks.harness import write_record
 from lstm_jax import Bidirectional, LSTMParams, bidirectional_lstm, lstm
 from lstm_jax.cli.program import run_command
 from lstm_jax.console import Sheet, say
+from lstm_jax.train.processes import first_line
 
 ROOT = Path(__file__).parents[1]
 CASES = {
@@ -43,6 +44,7 @@ CASES = {
     "two directions, ragged": Case(64, 500, 128, 128, bidirectional=True, ragged=True),
 }
 CONTRACT = ("tests/test_lstm.py", "tests/test_precision.py", "tests/test_lengths.py")
+KINDS = ("forward", "forward_and_backward")
 EPOCHS = {"article": 4, "bilstm": 2}  # the first compiles
 
 # Parameters of each direction, inputs and lengths to outputs.
@@ -55,8 +57,6 @@ class Benchmark:
 
     rounds: int = 9
     """How often each way has its turn."""
-    calls: int = 3
-    """Calls of a turn."""
     data: str = "auto"
     """What the presets are trained on, as for `python -m experiments.imdb`."""
     rehearse: bool = False
@@ -67,10 +67,12 @@ def ours(implementation: str, precision: str | None = None) -> Way:
     """This library's layer."""
 
     def run(params: list[LSTMParams], inputs: Array, lengths: Array | None) -> Array:
-        how: Any = {"implementation": implementation, "lengths": lengths, "precision": precision}
+        options: Any = {"lengths": lengths, "precision": precision}
+        options["implementation"] = implementation
         if len(params) == 1:
-            return lstm(params[0], inputs, **how)[0]
-        return jnp.concatenate(bidirectional_lstm(Bidirectional(*params), inputs, **how)[0], -1)
+            return lstm(params[0], inputs, **options)[0]
+        outputs, _ = bidirectional_lstm(Bidirectional(*params), inputs, **options)
+        return jnp.concatenate(outputs, -1)
 
     return run
 
@@ -118,7 +120,7 @@ def main() -> None:
         raise ValueError("a GPU is needed, got a CPU; --rehearse runs everything at tiny sizes")
     cases = dict(CASES)
     if benchmark.rehearse:
-        benchmark = replace(benchmark, rounds=1, calls=1)
+        benchmark = replace(benchmark, rounds=1)
         cases = {
             name: replace(case, batch=4, time=6, features=5, hidden=8)
             for name, case in CASES.items()
@@ -150,44 +152,32 @@ def contract(*, rehearse: bool) -> str:
 def timed(case: Case, benchmark: Benchmark) -> dict[str, Any]:
     """Median seconds of each way, interleaved; or why it cannot run."""
     problem = Problem.of(case)
-    params = [LSTMParams(*map(jnp.asarray, each)) for each in problem.weights()]
+    params: Any = [LSTMParams(*map(jnp.asarray, each)) for each in problem.weights()]
     lengths = None if problem.lengths is None else jnp.asarray(problem.lengths)
-    inputs, cotangent = jnp.asarray(problem.inputs), jnp.asarray(problem.cotangent)
-    results: dict[str, Any] = {}
-    for train in (False, True):
-        ready: dict[str, Callable[[], Any]] = {}
+    arrays = params, jnp.asarray(problem.inputs), jnp.asarray(problem.cotangent)
+    results: dict[str, Any] = {name: {} for name in WAYS}
+    for kind in KINDS:
+        ready: dict[str, Any] = {}
         for name, way in WAYS.items():
-            program = way if not train else _with_gradients(way, cotangent)
-            run = jax.jit(program)
+            run = jax.jit(_program(way, lengths, gradients=kind != "forward"))
+            began = time.perf_counter()
             try:
-                began = time.perf_counter()
-                jax.block_until_ready(run(params, inputs, lengths))
+                jax.block_until_ready(run(*arrays))
             except Exception as error:  # cuDNN where there is none, say
-                results.setdefault(name, {})["unavailable"] = _line(error)
+                results[name]["unavailable"] = first_line(error)
                 continue
-            kind = "forward_and_backward" if train else "forward"
-            about = results.setdefault(name, {}).setdefault(kind, {})
-            about["first_seconds"] = time.perf_counter() - began
-            ready[name] = lambda run=run: jax.block_until_ready(run(params, inputs, lengths))
-        seconds: dict[str, list[float]] = {name: [] for name in ready}
-        for number in range(benchmark.rounds):
-            for name in ready if number % 2 == 0 else reversed(ready):
-                ready[name]()
-                for _ in range(benchmark.calls):
-                    began = time.perf_counter()
-                    ready[name]()
-                    seconds[name].append(time.perf_counter() - began)
-        for name, taken in seconds.items():
-            kind = "forward_and_backward" if train else "forward"
-            results[name][kind]["median_seconds"] = statistics.median(taken)
+            results[name][kind] = {"first_seconds": time.perf_counter() - began}
+            ready[name] = run
+        for name, seconds in interleaved(ready, *arrays, benchmark.rounds).items():
+            results[name][kind]["median_seconds"] = seconds
     return results
 
 
-def _with_gradients(way: Way, cotangent: Array) -> Callable[..., Any]:
-    def loss(params: Any, inputs: Array, lengths: Array | None) -> Array:
-        return jnp.vdot(way(params, inputs, lengths), cotangent)
-
-    return jax.grad(loss, (0, 1))
+def _program(way: Way, lengths: Array | None, *, gradients: bool) -> Callable[..., Any]:
+    """A way as a function of parameters, inputs and the gradient at its outputs."""
+    if not gradients:
+        return lambda params, inputs, _: way(params, inputs, lengths)
+    return jax.grad(lambda p, x, cotangent: jnp.vdot(way(p, x, lengths), cotangent), (0, 1))
 
 
 def epochs(preset: str, benchmark: Benchmark) -> dict[str, Any]:
@@ -220,14 +210,10 @@ def table(name: str, case: Case, found: dict[str, Any]) -> Sheet:
             f"{1e6 * about[kind]['median_seconds'] / case.time:.2f}"
             if "median_seconds" in about.get(kind, {})
             else "-"
-            for kind in ("forward", "forward_and_backward")
+            for kind in KINDS
         ]
         rows.append((way, *cells))
     return Sheet(("way", "forward", "forward +\nbackward"), rows, f"{name}: µs a time step")
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 if __name__ == "__main__":

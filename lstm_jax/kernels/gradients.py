@@ -1,10 +1,17 @@
 """The equations of the backward pass that both loops of `lstm_jax.kernels.xla` share."""
 
+from collections.abc import Callable
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from lstm_jax.cell import LSTMGates, LSTMParams, LSTMState
 from lstm_jax.recurrence import where_valid
+
+# The parameters, the inputs [T, B, D] and the initial state of one direction.
+Arrays = tuple[LSTMParams, Array, LSTMState]
 
 
 def factor(rounded: bool, array: Array) -> Array:
@@ -24,20 +31,24 @@ def through_step(
     gates: LSTMGates,
     cell_before: Array,
     tanh_cell: Array,
+    valid: Array,
     d_state: LSTMState,
     d_output: Array,
-) -> tuple[Array, Array]:
-    """The gradients of a step [B, 4H] at the preactivations, and [B, H] at the cell state before.
+    times_kernel: Callable[[Array], Array],
+) -> tuple[LSTMState, Array]:
+    """The gradients of a step at the state before it, and [B, 4H] at the preactivations.
 
     Args:
         gates: of the step [B, H] each.
         cell_before: the cell state that it began with.
         tanh_cell: of the one that it ended with.
+        valid: which sequences have the step [B]; in others the state stays, and its gradient.
         d_state: the gradients at the state that it ended with.
-        d_output: and at its output, zero where there is no step.
+        d_output: and at its output.
+        times_kernel: the product of [B, 4H] with Uᵀ.
     """
     i, f, g, o = gates
-    d_hidden = d_state.hidden + d_output
+    d_hidden = d_state.hidden + where_step(valid, d_output)
     d_cell = d_state.cell + d_hidden * o * (1 - tanh_cell**2)
     dz = jnp.concatenate(
         [
@@ -48,7 +59,9 @@ def through_step(
         ],
         axis=-1,
     )
-    return dz, d_cell * f
+    before = LSTMState(hidden=times_kernel(dz), cell=d_cell * f)
+    before = jax.tree.map(partial(where_valid, valid), before, d_state)
+    return before, where_step(valid, dz)
 
 
 def where_step(valid: Array, array: Array) -> Array:

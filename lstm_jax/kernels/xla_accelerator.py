@@ -7,6 +7,7 @@ backward, 15 kernels if the gates are kept and one step stands in a body; 10 wit
 and with 2, 4 and 8 steps 7, 6 and 5.6, in 1, 2 and 8 s of compilation (benchmarks/gpu_kernels.py).
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,20 +15,23 @@ import jax.numpy as jnp
 from jax import Array
 
 from lstm_jax.cell import (
-    LSTMParams,
     LSTMState,
     activate_gates,
     per_feature,
     show_cell,
     update_cell,
 )
-from lstm_jax.kernels.gradients import factor, of_products, product, through_step, where_step
+from lstm_jax.kernels.gradients import (
+    Arrays,
+    factor,
+    of_products,
+    product,
+    through_step,
+    where_step,
+)
 from lstm_jax.recurrence import where_valid
 
 UNROLL = 4
-
-# The parameters, the inputs [T, B, D] and the initial state of one direction.
-Arrays = tuple[LSTMParams, Array, LSTMState]
 
 
 def forward(
@@ -57,10 +61,8 @@ def forward(
         cell = update_cell(state.cell, input=i, forget=f, candidate=g)
         hidden = show_cell(cell, o)
         output = where_step(valid, hidden)
-        new_state = LSTMState(
-            hidden=where_valid(valid, hidden, state.hidden),
-            cell=where_valid(valid, cell, state.cell),
-        )
+        new_state = LSTMState(hidden=hidden, cell=cell)
+        new_state = jax.tree.map(partial(where_valid, valid), new_state, state)
         return new_state, jnp.concatenate([z, cell, output], axis=-1) if keep else output
 
     final_state, kept = jax.lax.scan(
@@ -94,18 +96,16 @@ def backward(
         return jnp.concatenate([initial[None], there])[:-1]
 
     transposed = factor(rounded, params.recurrent_kernel.T)
+
+    def times_kernel(dz: Array) -> Array:
+        return product(rounded, dz, transposed)
+
     cells_before = before(cells, initial_state.cell)
 
     def step(d_state: LSTMState, of_step: tuple) -> tuple[LSTMState, Array]:
         valid, z, cell, cell_before, d_output = of_step
-        d_output = where_step(valid, d_output)
-        dz, d_cell = through_step(activate_gates(z), cell_before, jnp.tanh(cell), d_state, d_output)
-        dz = where_step(valid, dz)
-        d_before = LSTMState(
-            hidden=where_valid(valid, product(rounded, dz, transposed), d_state.hidden),
-            cell=where_valid(valid, d_cell, d_state.cell),
-        )
-        return d_before, dz
+        gates, tanh_cell = activate_gates(z), jnp.tanh(cell)
+        return through_step(gates, cell_before, tanh_cell, valid, d_state, d_output, times_kernel)
 
     steps: Any = (valid, z, cells, cells_before, d_outputs)
     d_initial_state, dz = jax.lax.scan(

@@ -16,7 +16,14 @@ from lstm_jax.cell import (
     show_cell,
     update_cell,
 )
-from lstm_jax.kernels.gradients import factor, of_products, product, through_step, where_step
+from lstm_jax.kernels.gradients import (
+    Arrays,
+    factor,
+    of_products,
+    product,
+    through_step,
+    where_step,
+)
 from lstm_jax.recurrence import where_valid
 
 
@@ -26,10 +33,6 @@ class Saved(NamedTuple):
     gates: LSTMGates  # [T, B, H] each: as one array, a copy would be made of it at every step
     cells_before: Array  # [T, B, H] the cell state each step started from
     hiddens: Array  # [T, B, H] the hidden state each step ended with
-
-
-# The parameters, the inputs [T, B, D] and the initial state of one direction.
-Arrays = tuple[LSTMParams, Array, LSTMState]
 
 
 def forward(rounded: bool, arrays: Arrays, valid: Array) -> tuple[tuple[Array, LSTMState], Saved]:
@@ -77,18 +80,19 @@ def backward(
     params, inputs, initial_state = arrays
     d_outputs, d_final_state = cotangents
     hiddens_before = jnp.concatenate([initial_state.hidden[None], saved.hiddens])[:-1]
-    recurrent_kernel_transposed = factor(rounded, params.recurrent_kernel.T)
+    transposed = factor(rounded, params.recurrent_kernel.T)
+
+    def times_kernel(dz: Array) -> Array:
+        return product(rounded, dz, transposed)
 
     def step(carry: tuple[LSTMState, LSTMParams | None], of_step: tuple) -> tuple[Any, Any]:
         d_state, sums = carry
         x, valid, hidden_before, d_output, (gates, cell_before, _) = of_step
         i, f, g, _ = gates
         tanh_cell = jnp.tanh(update_cell(cell_before, input=i, forget=f, candidate=g))
-        d_output = where_step(valid, d_output)
-        dz, d_cell = through_step(gates, cell_before, tanh_cell, d_state, d_output)
-        before = LSTMState(hidden=product(rounded, dz, recurrent_kernel_transposed), cell=d_cell)
-        before = jax.tree.map(partial(where_valid, valid), before, d_state)
-        dz = where_step(valid, dz)
+        before, dz = through_step(
+            gates, cell_before, tanh_cell, valid, d_state, d_output, times_kernel
+        )
         if sums is None:
             return (before, None), dz
         of_params, d_input = of_products(rounded, params, x, hidden_before, dz)

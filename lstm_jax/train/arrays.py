@@ -18,6 +18,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from lstm_jax.train.processes import connected, first_line
+
 LITERAL = re.compile(r"[\w./-]*")
 
 
@@ -141,7 +143,7 @@ def _orbax(folder: Path) -> Generator[tuple[ocp.Checkpointer, Path]]:
     and Orbax would wait for the others.
     """
     alone = ocp.options.MultiprocessingOptions()
-    if jax.distributed.is_initialized():
+    if connected():
         this = jax.process_index()
         alone = ocp.options.MultiprocessingOptions(
             primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"process{this}"
@@ -188,14 +190,9 @@ def _writing_failed(folder: Path, error: Exception) -> OSError:
     if number is None and (named := re.search(r"os_error_code='(\d+)'", str(error))):
         number = int(named[1])  # TensorStore's way to say it
     if number is None:
-        return OSError(errno.EIO, f"cannot be written: {_first_line(error)}", str(folder))
+        return OSError(errno.EIO, f"cannot be written: {first_line(error)}", str(folder))
     return OSError(number, os.strerror(number), str(folder))
 
 
 def _reading_failed(folder: Path, error: Exception) -> ValueError:
-    return ValueError(f"{folder}: cannot be read: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0][:200]
+    return ValueError(f"{folder}: cannot be read: {first_line(error)}")

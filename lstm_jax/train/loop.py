@@ -20,7 +20,7 @@ from lstm_jax.train.evaluation import Evaluator
 from lstm_jax.train.losses import Loss, zero_totals
 from lstm_jax.train.open_run import OpenRun
 from lstm_jax.train.optimizer import make_optimizer, make_schedule
-from lstm_jax.train.processes import any_of, connected, from_first, lost, put
+from lstm_jax.train.processes import any_of, connected, from_first, loss_explained, put
 from lstm_jax.train.progress import TrainingProgress
 from lstm_jax.train.report import Report, parameter_table
 from lstm_jax.train.step import TrainState, check_state, init_state, train_step
@@ -76,6 +76,7 @@ def check_fit(
 
 
 @memory_explained("train.batch_size, text.max_length or model.hidden_size")
+@loss_explained()
 def fit(
     run: OpenRun,
     loss: Loss,
@@ -106,20 +107,6 @@ def fit(
         ValueError: if there are checkpoints, and all are damaged.
         Stopped: if the process was told to stop, after a checkpoint.
     """
-    try:
-        return _fit(run, loss, batches, evaluate, start)
-    except jax.errors.JaxRuntimeError as error:
-        lost(error)
-
-
-def _fit(
-    run: OpenRun,
-    loss: Loss,
-    batches: BatchIterator,
-    evaluate: Evaluator | None,
-    start: Params | None,
-) -> Fitted:
-    """The same; an error of XLA's may mean that another process is gone."""
     config, folder, console, clock = run.config, run.folder, run.console, run.clock
     settings, per_epoch = config.train, batches.batches_per_epoch
     steps = settings.epochs * per_epoch

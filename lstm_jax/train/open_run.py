@@ -210,12 +210,9 @@ def open_run(config: Config, inputs: Mapping[str, str], request: Request) -> Gen
     """
     lstm_stack(config.model).layer().check()
     folder = RunFolder(request.path)
-    if connected():
-        with _opened_by_all(folder, config, inputs, request) as run:
-            yield run
-    else:
-        with _opened(folder, config, inputs, request) as run:
-            yield run
+    opened = _opened_by_all if connected() else _opened
+    with opened(folder, config, inputs, request) as run:
+        yield run
 
 
 @contextlib.contextmanager
@@ -224,15 +221,15 @@ def _opened_by_all(
 ) -> Generator[OpenRun]:
     """The same in every process of a training; the first alone writes, and all go on or none."""
     with contextlib.ExitStack() as stack:
-        run, refusals = None, []
+        run, refusal = None, ""
         try:
             if is_first():
                 run = stack.enter_context(_opened(folder, config, inputs, request))
             else:
                 run = _found(folder, config, inputs, request)
         except (ValueError, OSError) as error:
-            refusals.append(str(error))
-        agree(refusals)
+            refusal = str(error)
+        agree(refusal)
         assert run is not None
         yield run
 

@@ -8,11 +8,12 @@ that rounding on different machines never lets them part.
 Source: JAX's documentation, "Introduction to multi-controller JAX".
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import numpy as np
@@ -69,7 +70,9 @@ def connect(given: Distributed | None = None) -> None:
             shutdown_timeout_seconds=_ENDING,
         )
     except RuntimeError as error:
-        raise ConnectionError(f"the other processes cannot be reached: {_line(error)}") from error
+        raise ConnectionError(
+            f"the other processes cannot be reached: {first_line(error)}"
+        ) from error
 
 
 def _told(given: Distributed | None) -> dict[str, Any] | None:
@@ -132,16 +135,16 @@ def from_first(tree: Any) -> Any:
     return multihost_utils.broadcast_one_to_all(tree) if connected() else tree
 
 
-def agree(refusals: Sequence[str]) -> None:
+def agree(refusal: str) -> None:
     """Goes on only if no process refuses; all of them must ask.
 
     Args:
-        refusals: why this one does, in a line, or nothing.
+        refusal: why this one does, in a line; empty if it does not.
 
     Raises:
         ValueError: with the first reason.
     """
-    said = "; ".join(refusals).encode()[:_LONGEST]
+    said = refusal.encode()[:_LONGEST]
     if connected():
         padded = np.frombuffer(said.ljust(_LONGEST, b"\0"), np.uint8)
         everyone = multihost_utils.process_allgather(padded)
@@ -182,18 +185,22 @@ def fetch(arrays: Sequence[jax.Array]) -> list[NDArray[Any]]:
     return [np.asarray(multihost_utils.process_allgather(array, tiled=True)) for array in arrays]
 
 
-def lost(error: Exception) -> NoReturn:
-    """Says that another process is gone, if that is what an error of XLA's means.
+@contextlib.contextmanager
+def loss_explained() -> Generator[None]:
+    """Says that another process is gone, if that is what an error of XLA's in the block means.
 
     Raises:
         ConnectionError: in a line; or the error itself where there is no other process.
     """
-    if not connected() or "RESOURCE_EXHAUSTED" in str(error):
-        raise error
-    raise ConnectionError(
-        f"another process of the training has ended or cannot be reached ({_line(error)});"
-        " --resume goes on from the last checkpoint"
-    ) from error
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if not connected() or "RESOURCE_EXHAUSTED" in str(error):
+            raise
+        raise ConnectionError(
+            f"another process of the training has ended or cannot be reached ({first_line(error)});"
+            " --resume goes on from the last checkpoint"
+        ) from error
 
 
 def _in_cluster() -> bool:
@@ -206,5 +213,6 @@ def _in_cluster() -> bool:
     return any(name in os.environ and more for name, more in several.items())
 
 
-def _line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says first, of libraries whose errors have many lines."""
     return next(iter(str(error).splitlines()), type(error).__name__)[:200]

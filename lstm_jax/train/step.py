@@ -178,7 +178,7 @@ def _differentiated(
         of_part = jax.tree.map(lambda array: weight * array, (value, gradients))
         return jax.tree.map(jnp.add, sums, (of_part, totals)), None
 
-    none = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params)), zero_totals()
+    none = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)), zero_totals()
     pieces = jax.tree.map(cut, batch), jax.random.split(key, parts)
     (sums, totals), _ = jax.lax.scan(add, none, pieces)
     weight = jnp.maximum(batch.weights.sum(), 1e-6)
