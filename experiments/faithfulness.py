@@ -6,6 +6,8 @@
 Words of IMDB test reviews are taken away in the order that each method gives, the words that speak
 most for the predicted class first (`lstm_jax.explain.faithfulness`). "random" is a random order.
 No choice is made by it, and no label is read. docs/explanation/explanations.md says what came out.
+A run that is in the record already is not measured again. Times are those of the processor, of all
+cores together, so that what else runs on the machine hardly counts.
 """
 
 from lstm_jax.stops import watch
@@ -13,6 +15,7 @@ from lstm_jax.stops import watch
 if __name__ == "__main__":
     watch()  # before the imports below, which take seconds
 
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -55,7 +58,7 @@ class Study:
     methods: tuple[Method, ...] = METHODS
     """Which methods; all by default."""
     record: Path | None = None
-    """Write what came out, and how it was made, into this JSON file."""
+    """Add what came out, and how it was made, to this JSON file."""
 
 
 def main() -> None:
@@ -65,7 +68,8 @@ def main() -> None:
 
 def run(study: Annotated[Study, arg(name="")]) -> None:
     """Measures every method on every run, and prints a table for each run."""
-    console, results = Console(), {}
+    console = Console()
+    results = recorded(study)
     about = provenance(command_line("experiments.faithfulness"))
     with doing(console, "reading imdb"):
         corpus = load_corpus("imdb")
@@ -73,14 +77,30 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
     chosen = np.random.default_rng(study.seed).permutation(len(corpus.test))[: study.texts]
     texts = corpus.test.take(np.sort(chosen)).texts
     for path in study.runs:
-        opened = lstm_jax.load(path)
         say(console, str(path), "bold", whole=True)
-        results[path.name] = measured(study, opened, texts, console)
+        if path.name not in results:
+            found = measured(study, lstm_jax.load(path), texts, console)
+            results[path.name] = {**found, **about}
         console.print(table(path.name, results[path.name]["methods"]))
-    if study.record:
-        write_json(
-            study.record, {"texts": len(texts), "seed": study.seed, "runs": results, **about}
-        )
+        if study.record:
+            write_json(study.record, {"texts": study.texts, "seed": study.seed, "runs": results})
+
+
+def recorded(study: Study) -> dict[str, Any]:
+    """What the record has of each run.
+
+    Raises:
+        ValueError: if it is of other texts.
+    """
+    if study.record is None or not study.record.exists():
+        return {}
+    before = json.loads(study.record.read_text(encoding="utf-8"))
+    for name in ("texts", "seed"):
+        if before[name] != getattr(study, name):
+            raise ValueError(
+                f"{name} must be {before[name]}, as in {study.record}, got {getattr(study, name)}"
+            )
+    return before["runs"]
 
 
 def measured(
@@ -96,10 +116,10 @@ def measured(
     found, scores = {}, {}
     for method in study.methods:
         with doing(console, f"explaining {len(texts):,} texts by {method}"):
-            began, explained = time.monotonic(), []
+            began, explained = time.process_time(), []
             for first in range(0, len(texts), _TOGETHER):
                 explained += explain(opened, texts[first : first + _TOGETHER], method=method)
-            seconds = (time.monotonic() - began) / len(texts)
+            seconds = (time.process_time() - began) / len(texts)
             scores[method] = [
                 np.array([token.score for token in each.tokens if token.score is not None])
                 for each in explained
@@ -108,7 +128,7 @@ def measured(
         about = faithful(predicted, ids, scores[method])
         found[method] = {
             **asdict(about),
-            "milliseconds_per_text": round(1000 * seconds, 2),
+            "processor_milliseconds_per_text": round(1000 * seconds, 2),
             "largest_error": max(errors) if errors else None,
             "mean_error": float(np.mean(errors)) if errors else None,
         }
@@ -139,11 +159,18 @@ def table(name: str, found: dict[str, Any]) -> Sheet:
             f"{each['sufficiency']:.3f}",
             f"{each['deletion']:.3f}",
             f"{each['insertion']:.3f}",
-            f"{each.get('milliseconds_per_text', 0):.1f}",
+            f"{each.get('processor_milliseconds_per_text', 0):.1f}",
         )
         for method, each in sorted(found.items(), key=lambda pair: -pair[1]["comprehensiveness"])
     ]
-    headers = ("method", "comprehen-\nsiveness", "suffi-\nciency", "deletion", "insertion", "ms")
+    headers = (
+        "method",
+        "comprehen-\nsiveness",
+        "suffi-\nciency",
+        "deletion",
+        "insertion",
+        "ms of\na core",
+    )
     return Sheet(headers, rows, name)
 
 

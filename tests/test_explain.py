@@ -113,15 +113,15 @@ def test_contextual_decomposition_is_murdoch_and_others():
     phrase = np.zeros(TOKENS.shape, bool)
     phrase[:, 3:6] = True
     phrase[2, 0] = True
-    found = decompose(model.config, trace, readout, jnp.asarray(phrase))
+    found = decompose(model.config, trace, readout, jnp.asarray(phrase)[:, None])
     W, U, b = (np.asarray(each, np.float64) for each in trace.layers[0].directions[0].params[:3])
     for n, length in enumerate(LENGTHS):
         if length:
             inputs = np.asarray(trace.layers[0].inputs)[n, :length]
             parts = explaining.contextual_decomposition(W, U, b, inputs, phrase[n])
             weights = np.asarray(readout.weights[0])[n, length - 1]
-            np.testing.assert_allclose(found.phrase[n], weights @ parts[0], rtol=1e-4, atol=1e-6)
-            np.testing.assert_allclose(found.rest[n], weights @ parts[1], rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(found.phrase[n, 0], weights @ parts[0], rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(found.rest[n, 0], weights @ parts[1], rtol=1e-4, atol=1e-6)
 
 
 def test_a_phrase_and_its_rest_add_up_and_a_phrase_of_everything_is_everything():
@@ -129,14 +129,14 @@ def test_a_phrase_and_its_rest_add_up_and_a_phrase_of_everything_is_everything()
     trace = trace_classifier(model, params, *BATCH)
     target = class_target(3, CLASSES)
     readout = read_out(model, params, trace, target)
-    everything = jnp.ones(TOKENS.shape, bool)
-    found = decompose(model.config, trace, readout, everything)
+    phrases = jnp.stack([jnp.ones(TOKENS.shape, bool), jnp.zeros(TOKENS.shape, bool)], axis=1)
+    found = decompose(model.config, trace, readout, phrases)
     expected = logit(model, params, target) - np.asarray(readout.bias)
-    np.testing.assert_allclose(found.phrase + found.rest, expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found.phrase, expected, rtol=1e-5, atol=1e-6)
-    nothing = decompose(model.config, trace, readout, ~everything)
+    total = found.phrase + found.rest
+    np.testing.assert_allclose(total, np.stack([expected] * 2, 1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.phrase[:, 0], expected, rtol=1e-5, atol=1e-6)
     # In the phrase of nothing there is what the biases write into the state by themselves: nothing.
-    np.testing.assert_allclose(nothing.phrase, 0, atol=1e-6)
+    np.testing.assert_allclose(found.phrase[:, 1], 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

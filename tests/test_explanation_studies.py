@@ -37,6 +37,14 @@ def test_faithfulness_measures_every_method_and_chance(runs, tmp_path):
     assert lrp["largest_error"] < 1e-4
     assert found["rank_correlation"]["lrp"]["lrp"] == pytest.approx(1)
 
+    def again(**settings):
+        faithfulness.run(faithfulness.Study(runs=(run,), record=record, **settings))
+
+    again(texts=12)  # is in the record, so that nothing is measured, occlusion again neither
+    assert json.loads(record.read_text())["runs"]["imdb-bilstm-seed0"] == found
+    with pytest.raises(ValueError, match=r"texts must be 12, as in .*record.json, got 13"):
+        again(texts=13)
+
 
 def test_elimination_deletes_words_and_looks_at_the_memory(runs, tmp_path):
     record = tmp_path / "record.json"

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from lstm_jax.explain.readout import Readout
-from lstm_jax.explain.trace import Direction, LayerTrace, Trace
+from lstm_jax.explain.trace import Direction, LayerTrace, Trace, states_before
 from lstm_jax.models.config import ModelConfig
 from lstm_jax.recurrence import valid_steps
 from lstm_jax.shapes import Encodings, Inputs, Lengths
@@ -98,12 +98,9 @@ def _through_direction(
     bias = jnp.zeros(hidden_size) if params.bias is None else params.bias[columns]
     count = features + hidden_size
 
-    def before(states: Encodings) -> Encodings:
-        """The state before each step: that of its neighbour, zeros before the first."""
-        shifted = jnp.roll(states, -1 if reverse else 1, axis=1)
-        time = jnp.arange(states.shape[1])[None, :, None]
-        first = time == (lengths[:, None, None] - 1 if reverse else 0)
-        return jnp.where(first, 0, shifted)
+    cell_before, hidden_before = (
+        states_before(each, lengths, reverse=reverse) for each in (steps.cell, steps.hidden)
+    )
 
     def step(
         carry: tuple[Array, Array], at: tuple[Array, ...]
@@ -127,8 +124,8 @@ def _through_direction(
 
     valid = valid_steps(lengths, inputs.shape[1])[..., None]
     by_time = (
-        *(relevance, steps.forget, steps.cell, before(steps.cell)),
-        *(inputs, before(steps.hidden), valid),
+        *(relevance, steps.forget, steps.cell, cell_before),
+        *(inputs, hidden_before, valid),
     )
     zeros = jnp.zeros_like(steps.cell.sum(axis=1))
     start, of_inputs = jax.lax.scan(

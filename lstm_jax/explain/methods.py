@@ -23,7 +23,7 @@ from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.shapes import Inputs, Lengths, Params, Tokens
 
 # Words whose decompositions are computed together.
-_TOGETHER = 256
+_TOGETHER = 64
 
 
 class Attribution(NamedTuple):
@@ -124,7 +124,7 @@ def phrase_contribution(
     model = exact(model)
     trace = trace_from_vectors(model, params, word_vectors(model, params, tokens), lengths)
     readout = read_out(model, params, trace, target)
-    found = decompose(model.config, trace, readout, phrase).phrase
+    found = decompose(model.config, trace, readout, phrase[:, None]).phrase[:, 0]
     if model.config.linear:
         words, _ = linear_credits(model, params, tokens, lengths, target)
         found += (words * phrase).sum(axis=1)
@@ -166,17 +166,19 @@ def _gradient_x_input(read: _Read) -> Attribution:
 def _decomposition(read: _Read) -> Attribution:
     """Each word as a phrase of its own; what is promised is that a phrase and its rest add up."""
     trace, time = read.trace, read.trace.layers[0].inputs.shape[1]
+    batch_size, blocks = len(trace.lengths), -(-time // _TOGETHER)
 
-    def of_word(place: Array) -> tuple[Array, Array]:
-        phrase = jnp.broadcast_to(jnp.arange(time)[None] == place, (len(trace.lengths), time))
-        phrase &= jnp.arange(time)[None] < trace.lengths[:, None]
-        return decompose(read.model.config, trace, read.readout, phrase)
+    def of_words(places: Array) -> Array:
+        phrases = places[:, None] == jnp.arange(time)
+        phrases = jnp.broadcast_to(phrases[None], (batch_size, *phrases.shape))
+        return decompose(read.model.config, trace, read.readout, phrases).phrase
 
-    words, rests = jax.lax.map(of_word, jnp.arange(time), batch_size=_TOGETHER)
-    value = read.of_inputs(trace.layers[0].inputs)
-    missed = jnp.abs(words + rests + read.readout.bias[None] - value[None]).max(axis=0)
+    places = jnp.arange(blocks * _TOGETHER).reshape(blocks, _TOGETHER)
+    words = jnp.concatenate(list(jax.lax.map(of_words, places)), axis=1)[:, :time]
     valid = jnp.arange(time)[None] < trace.lengths[:, None]
-    return Attribution(jnp.where(valid, words.T, 0), read.readout.bias, value, missed)
+    value = read.of_inputs(trace.layers[0].inputs)
+    missed = jnp.abs(read.readout.value - value)
+    return Attribution(jnp.where(valid, words, 0), read.readout.bias, value, missed)
 
 
 def _summed(words: Array, base: Array, value: Array) -> Attribution:

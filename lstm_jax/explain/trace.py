@@ -172,6 +172,19 @@ def cell_states(gates: LSTMGates, lengths: Lengths, *, reverse: bool = False) ->
     return jnp.swapaxes(cells, 0, 1)
 
 
+def states_before(states: Encodings, lengths: Lengths, *, reverse: bool = False) -> Encodings:
+    """The state before each step: that of its neighbour, zeros before the first.
+
+    Args:
+        states: after each step [B, T, H].
+        lengths: valid steps [B].
+        reverse: as for `lstm_jax.lstm`.
+    """
+    time = jnp.arange(states.shape[1])[None, :, None]
+    first = time == (lengths[:, None, None] - 1 if reverse else 0)
+    return jnp.where(first, 0, jnp.roll(states, -1 if reverse else 1, axis=1))
+
+
 def as_variant(cell: str, params: Any) -> VariantParams:
     """The weights of any named cell in one form."""
     if isinstance(params, VariantParams):
