@@ -88,5 +88,10 @@ class _Package(ModuleType):
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *_HOMES})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Ray, Dask and joblib send a function together with the modules that it names. As any other
+        # module, this one goes by its name.
+        return import_module, (self.__name__,)
+
 
 sys.modules[__name__].__class__ = _Package

@@ -1,5 +1,6 @@
 """The package's front: what importing it costs, and what it then has."""
 
+import pickle
 import subprocess
 import sys
 
@@ -43,3 +44,7 @@ def test_the_function_lstm_is_not_hidden_by_its_module():
     assert lstm_jax.lstm is sys.modules["lstm_jax.lstm"].lstm
     code = "import lstm_jax.nn.layer, lstm_jax; print(callable(lstm_jax.lstm))"
     assert in_new_process(code) == "True"
+
+
+def test_a_function_that_names_the_package_can_be_sent_to_another_process():
+    assert pickle.loads(pickle.dumps(lstm_jax)) is lstm_jax  # what Ray and Dask do with it
