@@ -28,6 +28,8 @@ from lstm_jax.checked import Count, Size, checked
 # waits for the others.
 _SILENCE, _ENDING = 30, 10
 _LONGEST = 1000  # bytes of a refusal
+# By these Cloud TPU on GKE names its hosts.
+_GKE = ("TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES")
 _VARIABLES = {
     "coordinator_address": "JAX_COORDINATOR_ADDRESS",
     "num_processes": "JAX_NUM_PROCESSES",
@@ -37,7 +39,7 @@ _VARIABLES = {
 
 @checked
 class Distributed:
-    """Which of how many processes this is; SLURM, Open MPI and Cloud TPU on GKE tell it."""
+    """Which of how many processes this is; SLURM, Open MPI and Cloud TPU tell it."""
 
     coordinator_address: str | None = None
     """Host and port of the first process, such as 10.0.0.1:1234, in a training of many processes;
@@ -204,13 +206,35 @@ def loss_explained() -> Generator[None]:
 
 
 def _in_cluster() -> bool:
-    """Whether a scheduler has started this process together with others."""
+    """Whether a scheduler or a TPU has started this process together with others."""
     several = {
         "SLURM_STEP_NODELIST": int(os.environ.get("SLURM_NTASKS", "1")) > 1,
         "OMPI_COMM_WORLD_SIZE": int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1")) > 1,
-        "TPU_WORKER_HOSTNAMES": "," in os.environ.get("TPU_WORKER_HOSTNAMES", ""),
+        **{name: "," in os.environ.get(name, "") for name in _GKE},
     }
-    return any(name in os.environ and more for name, more in several.items())
+    return any(name in os.environ and more for name, more in several.items()) or _in_tpu_slice()
+
+
+def _in_tpu_slice() -> bool:
+    """Whether this machine is one of several hosts of a Cloud TPU; only a TPU's host asks.
+
+    Where there is no TPU, JAX has set `TPU_SKIP_MDS_QUERY` when it was imported. A request to
+    Google's metadata server would wait there for seconds.
+
+    Raises:
+        ConnectionError: if the metadata server of a TPU's host does not answer.
+    """
+    if "TPU_SKIP_MDS_QUERY" in os.environ or any(name in os.environ for name in _GKE):
+        return False
+    from jax._src.clusters import GceTpuCluster  # no public name tells how many hosts there are
+
+    try:
+        return GceTpuCluster.is_env_present() and GceTpuCluster.get_process_count() > 1
+    except (OSError, RuntimeError) as error:
+        raise ConnectionError(
+            "the metadata server, which names the other hosts of this TPU, does not answer"
+            f" ({first_line(error)}); if this host trains alone, set TPU_SKIP_MDS_QUERY=1"
+        ) from error
 
 
 def first_line(error: Exception) -> str:
