@@ -1,4 +1,4 @@
-"""Writes the records' figures into README.md and speed.md: `python -m benchmarks.report`.
+"""Writes the records' figures into README.md and pages: `python -m benchmarks.report`.
 
 Each table stands between `<!-- name -->` and `<!-- end -->`; a test compares it with the records.
 """
@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.devices import MACHINES, STEPS, WAYS, on_paper
 from benchmarks.harness import RESULTS
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "explanation" / "speed.md")
+EXPLANATION = ROOT / "docs" / "explanation"
+PAGES = (ROOT / "README.md", EXPLANATION / "speed.md", EXPLANATION / "scaling.md")
 PLACE = re.compile(r"<!-- (\w+) -->\n.*?<!-- end -->", re.S)
 
 
@@ -184,6 +186,38 @@ def scaling() -> str:
     return markdown(("", "largest", "", "ms", "MiB"), lines)
 
 
+def devices() -> str:
+    """Milliseconds of a step, by one and two devices and processes."""
+    found = record("devices")["steps"]
+    lines = [
+        [way, *(f"{1e3 * of[way]['median_seconds']:.1f}" for of in found.values())] for way in WAYS
+    ]
+    return markdown(("ms a step", *(f"`{name}`" for name in found)), lines)
+
+
+def gradients() -> str:
+    """What the devices of larger machines tell each other in a step, on paper."""
+    lines = []
+    for name, (counted, seconds) in on_paper().items():
+        tables = f"{counted.of_tables / counted.all:.0%}".replace("%", " %")
+        milliseconds = (f"{1e3 * seconds[machine]:.2f}" for machine in MACHINES)
+        megabytes = f"{counted.gradient_bytes / 1e6:.1f}"
+        lines.append([f"`{name}`", f"{counted.all:,}", tables, megabytes, *milliseconds])
+    heads = (f"{machine}, ms" for machine in MACHINES)
+    return markdown(("", "parameters", "of tables", "MB a step", *heads), lines)
+
+
+def efficiency() -> str:
+    """The share of a step that is left for computing, on paper."""
+    lines = []
+    for name, (_, seconds) in on_paper().items():
+        if name in STEPS:
+            shares = [STEPS[name] / (STEPS[name] + seconds[machine]) for machine in MACHINES]
+            milliseconds = f"{1e3 * STEPS[name]:.1f}"
+            lines.append([f"`{name}`", milliseconds, *(f"{share:.0%}" for share in shares)])
+    return markdown(("", "step, ms", *MACHINES), lines).replace("%", " %")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "provenance": provenance,
     "summary": summary,
@@ -195,6 +229,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "prediction": prediction,
     "formulations": formulations,
     "scaling": scaling,
+    "devices": devices,
+    "gradients": gradients,
+    "efficiency": efficiency,
 }
 
 if __name__ == "__main__":
