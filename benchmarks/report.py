@@ -187,7 +187,9 @@ def scaling() -> str:
 
 
 def devices() -> str:
-    """Milliseconds of a step, by one and two devices and processes."""
+    """Milliseconds of a step, by one and two devices and processes; or that there is no record."""
+    if not (RESULTS / "devices.json").exists():
+        return "(No record yet: no idle machine was at hand.)"
     found = record("devices")["steps"]
     lines = [
         [way, *(f"{1e3 * of[way]['median_seconds']:.1f}" for of in found.values())] for way in WAYS
