@@ -1,18 +1,21 @@
-"""Builds the compiled CPU kernel where there is a C++ compiler; all else is in pyproject.toml.
+"""Builds the compiled kernels where there are compilers; all else is in pyproject.toml.
 
-Its arithmetic is compiled once for each instruction set that it knows, and the library chooses
-when it is loaded. Without a working compiler the installation goes on and the kernel is left out:
-`lstm_jax.implementations()` then says so.
+The CPU kernel's arithmetic is compiled once for each instruction set that it knows, and the library
+chooses when it is loaded. The GPU kernel needs nvcc, and no GPU. Without a working compiler the
+installation goes on and the kernel is left out: `lstm_jax.implementations()` then says so.
 """
 
 import os
 import platform
+import shutil
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from jax.ffi import include_dir
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 AVX2 = ["-mavx2", "-mfma"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq"]
@@ -28,11 +31,37 @@ SANITIZE = os.environ.get("LSTM_JAX_SANITIZE")  # such as "address,undefined"; s
 if SANITIZE:
     FLAGS += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined", "-g", "-O1"]
 
+GPU = "lstm_jax.kernels._lstm_gpu"
+# A100, H100 and H200, B200; others of the same generations run these, and later ones the last.
+GPU_ARCHITECTURES = (80, 90, 100)
+
+
+def find_nvcc() -> str | None:
+    """The CUDA compiler: $LSTM_JAX_NVCC, the one of $CUDA_HOME, or the first in the PATH."""
+    for variable, rest in (("LSTM_JAX_NVCC", ""), ("CUDA_HOME", "bin/nvcc")):
+        if given := os.environ.get(variable):
+            return shutil.which(os.path.join(given, rest) if rest else given)
+    return shutil.which("nvcc")
+
+
+def nvcc_command(nvcc: str, output: str) -> list[str]:
+    """Compiles the GPU kernel into a library that needs a driver and nothing else of CUDA."""
+    listed = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True, check=False)
+    known = [n for n in GPU_ARCHITECTURES if f"compute_{n}" in listed.stdout.split()]
+    codes = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in known]
+    codes += [f"-gencode=arch=compute_{n},code=compute_{n}" for n in known[-1:]]
+    flags = ["-std=c++20", "-O3", "--threads=0", "-shared", "-cudart=static", "-Xcompiler=-fPIC"]
+    source = "lstm_jax/kernels/lstm_gpu.cu"
+    return [nvcc, *flags, *codes, "-isystem", include_dir(), source, "-o", output]
+
 
 class BuildKernel(build_ext):
     """Compiles lstm_cpu_tile.cc for all sets at once before linking it to the rest."""
 
     def build_extension(self, ext: Extension) -> None:
+        if ext.name == GPU:
+            return self.build_gpu(ext)
+
         def objects(name: str) -> list[str]:
             return self.compiler.compile(
                 ["lstm_jax/kernels/lstm_cpu_tile.cc"],
@@ -45,7 +74,21 @@ class BuildKernel(build_ext):
         with ThreadPoolExecutor() as pool:  # each waits for a compiler of its own
             for compiled in pool.map(objects, INSTRUCTION_SETS):
                 ext.extra_objects += compiled
-        super().build_extension(ext)
+        return super().build_extension(ext)
+
+    def build_gpu(self, ext: Extension) -> None:
+        """Leaves the kernel out where nvcc fails, as `optional` does where a C++ compiler fails."""
+        nvcc, output = find_nvcc(), self.get_ext_fullpath(ext.name)
+        if nvcc is None:
+            raise CompileError("no nvcc was found")
+        os.makedirs(os.path.dirname(output), exist_ok=True)
+        command = nvcc_command(nvcc, output)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise CompileError(str(error)) from error
+        if done.returncode:
+            raise CompileError(done.stderr[-2000:])
 
 
 setup(
@@ -60,7 +103,8 @@ setup(
             define_macros=[("LSTM_X86_SETS", None)] if len(INSTRUCTION_SETS) > 1 else [],
             language="c++",
             optional=True,
-        )
+        ),
+        *([Extension(GPU, ["lstm_jax/kernels/lstm_gpu.cu"], optional=True)] if find_nvcc() else []),
     ],
     cmdclass={"build_ext": BuildKernel},
 )

@@ -15,9 +15,9 @@ from jax.core import Tracer
 
 from lstm_jax import kernels
 from lstm_jax.cell import LSTMGates, LSTMParams, LSTMState, lstm_gates
-from lstm_jax.kernels import cpu
+from lstm_jax.kernels import cpu, gpu
 from lstm_jax.machine import refuse_after_fork
-from lstm_jax.recurrence import as_lengths, in_chunks, zero_padding
+from lstm_jax.recurrence import as_lengths, hidden_before, in_chunks, zero_padding
 from lstm_jax.shapes import Inputs, Lengths, Outputs, StepState
 from lstm_jax.sharding import is_split_explicitly, run_by_sequence, varying_alike
 
@@ -69,7 +69,7 @@ def lstm(
 
     Raises:
         ValueError: if shapes or dtypes do not fit, a length is out of range, an implementation is
-            unknown, or a precision is, or is asked of arrays that are not float32.
+            unknown or cannot run, or a precision is, or is asked of arrays that are not float32.
 
     Source: the equations of `lstm_jax.cell`.
     """
@@ -123,7 +123,7 @@ def _run(
         lengths = jnp.full(batch_size, time, jnp.int32)
     else:
         lengths = _checked_lengths(lengths, batch_size, time)
-    kernels.check(implementation, dtype, precision)
+    kernels.check(implementation, dtype, precision, each_params[0].hidden_size)
     if implementation == "auto" and cpu.NO_EXPLICIT_AXES and is_split_explicitly(inputs):
         implementation = "xla"
     run = partial(kernels.run, implementation, precision=precision)
@@ -227,9 +227,7 @@ def recompute_gates(
 
     def gates_of_all(inputs: Inputs, *others: Any) -> LSTMGates:
         params, outputs, lengths, initial_hidden = others
-        first = jnp.arange(time)[None] == (lengths[:, None] - 1 if reverse else 0)
-        before = jnp.roll(outputs, -1 if reverse else 1, axis=1)
-        before = jnp.where(first[..., None], initial_hidden[:, None], before)
+        before = hidden_before(outputs, initial_hidden, lengths, reverse=reverse)
         gates = lstm_gates(params, LSTMState(before, before), inputs)
         return jax.tree.map(lambda gate: zero_padding(gate, lengths), gates)
 
@@ -247,7 +245,9 @@ def choose_implementation(implementation: str) -> str:
     kernels.check(implementation)
     if implementation != "auto":
         return implementation
-    return "cpu" if jax.default_backend() == "cpu" and not cpu.UNAVAILABLE else "xla"
+    chosen = {"cpu": ("cpu", cpu.UNAVAILABLE), "gpu": ("gpu", gpu.unavailable())}
+    name, reason = chosen.get(jax.default_backend(), ("xla", ""))
+    return "xla" if reason else name
 
 
 def _check_shapes(params: LSTMParams, inputs: Array) -> None:

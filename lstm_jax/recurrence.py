@@ -166,6 +166,21 @@ def zero_padding(sequences: Array, lengths: Lengths) -> Array:
     return where_valid(valid, sequences, jnp.zeros_like(sequences))
 
 
+def hidden_before(outputs: Array, initial: Array, lengths: Lengths, *, reverse: bool) -> Array:
+    """The hidden state [B, T, H] that each valid step began with, at the step's position.
+
+    Args:
+        outputs: [B, T, H].
+        initial: the hidden state [B, H] that the first step read began with.
+        lengths: [B].
+        reverse: whether that is the last valid step.
+    """
+    time = outputs.shape[1]
+    first = jnp.minimum(as_lengths(lengths), time)[:, None] - 1 if reverse else 0
+    before = jnp.roll(outputs, -1 if reverse else 1, axis=1)
+    return where_valid(jnp.arange(time)[None] != first, before, initial[:, None])
+
+
 def where_valid(valid: Array, new: Array, old: Array) -> Array:
     """`new` where `valid`, a mask over the leading axes, is true; `old` elsewhere."""
     return jnp.where(valid.reshape(valid.shape + (1,) * (new.ndim - valid.ndim)), new, old)

@@ -19,7 +19,7 @@ from jax import export
 
 import lstm_jax
 from lstm_jax import Bidirectional, LSTMParams, LSTMState, bidirectional_lstm, kernels, lstm
-from lstm_jax.kernels import cpu
+from lstm_jax.kernels import cpu, gpu
 
 TESTS = Path(__file__).parent
 pytestmark = pytest.mark.skipif(bool(cpu.UNAVAILABLE), reason=f"the kernel: {cpu.UNAVAILABLE}")
@@ -177,7 +177,7 @@ PROGRAM = """
 import hashlib, json, os
 import jax, numpy as np, jax.numpy as jnp
 import test_cpu_kernel as t
-from lstm_jax.kernels import cpu
+from lstm_jax.kernels import cpu, gpu
 jax.config.update("jax_enable_x64", True)
 digest, errors = hashlib.sha256(), []
 SHAPES = [(33, 40, 7, 100), (1, 200, 5, 33), (6, 30, 40, 20), (1, 150, 5, 100), (2, 70, 9, 65)]
@@ -224,7 +224,7 @@ CROWDED = """
 import hashlib, json, subprocess, sys
 import jax, numpy as np
 import test_cpu_kernel as t
-from lstm_jax.kernels import cpu
+from lstm_jax.kernels import cpu, gpu
 
 def digests(precision):
     params, inputs, lengths, state = t.problem(1, 300, 8, 100)
@@ -321,12 +321,12 @@ def test_vmap_folds_into_the_batch_and_equals_a_loop():
 def test_auto_is_decided_for_the_platform_of_the_program(platform):
     params, inputs, _, _ = problem(4, 6, 5, 7)
     gradient = jax.jit(jax.grad(lambda params: lstm(params, jnp.nan_to_num(inputs))[0].sum()))
-    allowed = [
-        export.DisabledSafetyCheck.custom_call(f"lstm_cpu_{name}")
-        for name in ("forward", "backward", "gradient")
-    ]
+    names = ("cpu_forward", "cpu_backward", "cpu_gradient", "gpu_forward", "gpu_backward")
+    allowed = [export.DisabledSafetyCheck.custom_call(f"lstm_{name}") for name in names]
     exported = export.export(gradient, platforms=[platform], disabled_checks=allowed)(params)
     assert ("lstm_cpu" in exported.mlir_module()) == (platform == "cpu")
+    compiled = platform == "cuda" and not gpu.UNAVAILABLE
+    assert ("lstm_gpu" in exported.mlir_module()) == compiled
 
 
 @pytest.mark.skipif(cpu.INSTRUCTION_SET != "avx512bf16", reason="no AVX512-BF16 here")

@@ -38,7 +38,7 @@ def test_all_that_leaves_the_kernel_is_defined_whatever_was_in_the_memory(revers
     params, inputs, _, state = problem(B, T, D, H)
     lengths = jnp.asarray(lengths, jnp.int32)
     padding = np.arange(T) >= np.asarray(lengths)[:, None]
-    how = cpu._How((reverse,), False)
+    how = cpu.How((reverse,), False)
 
     @jax.jit
     def saved(params, inputs, state):
@@ -50,7 +50,7 @@ def test_all_that_leaves_the_kernel_is_defined_whatever_was_in_the_memory(revers
         d_outputs, d_state = cotangents
         kernels = (params.input_kernel, params.recurrent_kernel)
         operands = (*kernels, state.cell, gates, cells, d_outputs, *d_state)
-        return cpu._call("backward", how, (inputs, lengths), [operands])[0]
+        return cpu.invoke(cpu._CALLS["backward"], how, (inputs, lengths), [operands])[0]
 
     inputs = jnp.nan_to_num(inputs)
     for _ in range(3):

@@ -241,7 +241,7 @@ def test_scan_has_forward_mode_and_second_derivatives():
         np.testing.assert_allclose(hessian_product, numerical, atol=1e-8)
 
 
-@implementations
+@pytest.mark.parametrize("implementation", [name for name in IMPLEMENTATIONS if name != "gpu"])
 def test_float64_is_computed_in_float64(implementation):
     with jax.enable_x64(True):
         arguments = problem(4, 9, 5, 7)

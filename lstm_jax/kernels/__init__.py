@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from lstm_jax.cell import LSTMParams, LSTMState
-from lstm_jax.kernels import cpu, scan, xla
+from lstm_jax.kernels import cpu, gpu, scan, xla
 from lstm_jax.shapes import Inputs, Lengths, Outputs
 
 Results = tuple[tuple[Outputs, LSTMState], ...]
@@ -33,6 +33,7 @@ Results = tuple[tuple[Outputs, LSTMState], ...]
 # In the order of preference of `implementation="auto"`.
 IMPLEMENTATIONS = {
     "cpu": cpu.run,
+    "gpu": gpu.run,
     "xla": xla.run,
     "scan": scan.run,
 }
@@ -40,11 +41,19 @@ IMPLEMENTATIONS = {
 
 def implementations() -> dict[str, str]:
     """What `implementation` may be beside "auto": name to "available", or to why it is not."""
-    return {"cpu": cpu.UNAVAILABLE or "available", "xla": "available", "scan": "available"}
+    return {
+        "cpu": cpu.UNAVAILABLE or "available",
+        "gpu": gpu.unavailable() or "available",
+        "xla": "available",
+        "scan": "available",
+    }
 
 
 def check(
-    implementation: str, dtype: jax.typing.DTypeLike = jnp.float32, precision: str | None = None
+    implementation: str,
+    dtype: jax.typing.DTypeLike = jnp.float32,
+    precision: str | None = None,
+    hidden_size: int = 1,
 ) -> None:
     """Raises a ValueError if a request cannot be met on this machine, saying why."""
     if implementation not in ("auto", *IMPLEMENTATIONS):
@@ -60,6 +69,8 @@ def check(
     on_cpu, reason = jax.default_backend() == "cpu", ""
     if implementation == "cpu" or (implementation == "auto" and precision and on_cpu):
         reason = cpu.unsupported(jnp.dtype(dtype), precision)
+    elif implementation == "gpu":
+        reason = gpu.unsupported(jnp.dtype(dtype), hidden_size, precision)
     elif implementation == "scan" and precision:
         reason = "it computes in the dtype of its arrays, and precision must be None"
     if reason:
@@ -87,16 +98,23 @@ def run(
     """The contract above for each direction, by one implementation, or "auto".
 
     "auto" is decided for the platform that a program is lowered for and not for the one that it is
-    traced on: "cpu" there if it was compiled and computes in the arrays' dtype, "xla" elsewhere.
+    traced on: "cpu" or "gpu" there if it was compiled and can compute such a layer, else "xla".
     """
     options = {"reverse": reverse, "precision": precision}
     operands = (params, inputs, lengths, initial_states)
     if implementation != "auto":
         return IMPLEMENTATIONS[implementation](*operands, **options)
-    if cpu.unsupported(inputs.dtype, precision):
-        return IMPLEMENTATIONS["xla"](*operands, **options)
-    return jax.lax.platform_dependent(
-        *operands,
-        cpu=partial(IMPLEMENTATIONS["cpu"], **options),
-        default=partial(IMPLEMENTATIONS["xla"], **options),
-    )
+    reasons = {
+        "cpu": cpu.unsupported(inputs.dtype, precision),
+        "cuda": gpu.cannot_compute(inputs.dtype, params[0].hidden_size, precision),
+    }
+    names = {"cpu": "cpu", "cuda": "gpu"}
+    chosen = {
+        platform: partial(IMPLEMENTATIONS[names[platform]], **options)
+        for platform, reason in reasons.items()
+        if not reason
+    }
+    default = partial(IMPLEMENTATIONS["xla"], **options)
+    if not chosen:
+        return default(*operands)
+    return jax.lax.platform_dependent(*operands, default=default, **chosen)
