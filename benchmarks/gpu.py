@@ -1,8 +1,9 @@
 """Everything that is to be measured on the day a GPU is at hand: `python -m benchmarks.gpu`.
 
-The tests of the LSTM's contract; the layer forward, and forward + backward, at several sizes: XLA's
-loop of this library in float32, with TF32 products and with bfloat16 ones, plain `lax.scan`, and
-cuDNN through `jax.experimental.rnn`; and an epoch of `article` and `bilstm`. All in one JSON record
+The tests of the LSTM's contract, also under compute-sanitizer; the layer forward, and forward +
+backward, at several sizes: XLA's loop of this library in float32, with TF32 products and with
+bfloat16 ones, its fused kernel, plain `lax.scan`, cuDNN through `jax.experimental.rnn`, and
+PyTorch's layer; and an epoch of `article` and `bilstm`. All in one JSON record
 with the GPU's name. What cannot run here is in the record with its reason; on a CPU, `--rehearse`
 runs all of it at tiny sizes, and writes nothing.
 """
@@ -13,11 +14,13 @@ if __name__ == "__main__":
     watch()  # before the imports below, which take seconds
 
 import json
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +47,8 @@ CASES = {
     "two directions, ragged": Case(64, 500, 128, 128, bidirectional=True, ragged=True),
 }
 CONTRACT = ("tests/test_lstm.py", "tests/test_precision.py", "tests/test_lengths.py")
+# What compute-sanitizer looks for, a run of the fused kernel's tests each.
+SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 KINDS = ("forward", "forward_and_backward")
 EPOCHS = {"article": 4, "bilstm": 2}  # the first compiles
 
@@ -107,6 +112,8 @@ WAYS: dict[str, Way] = {
     "lstm_jax, float32": ours("xla"),
     "lstm_jax, TF32": with_tf32(ours("xla")),
     "lstm_jax, bfloat16": ours("xla", "bfloat16"),
+    "lstm_jax, fused kernel": ours("gpu"),
+    "lstm_jax, fused kernel, bfloat16": ours("gpu", "bfloat16"),
     "lax.scan": ours("scan"),
     "cuDNN (jax.experimental.rnn)": cudnn,
 }
@@ -129,10 +136,14 @@ def main() -> None:
     say(console, f"on {device.device_kind}")
     found["contract"] = contract(rehearse=benchmark.rehearse)
     say(console, f"contract: {found['contract']}")
+    found["sanitizers"] = {tool: sanitized(tool) for tool in SANITIZERS}
+    say(console, json.dumps(found["sanitizers"]))
     found["layer"] = {}
     for name, case in cases.items():
         found["layer"][name] = {"case": asdict(case), **timed(case, benchmark)}
         console.print(table(name, case, found["layer"][name]))
+        found["layer"][name]["PyTorch"] = pytorch(case, benchmark)
+        say(console, f"PyTorch: {found['layer'][name]['PyTorch']}")
     found["presets"] = {name: epochs(name, benchmark) for name in EPOCHS}
     say(console, json.dumps(found["presets"]))
     if not benchmark.rehearse:
@@ -141,8 +152,25 @@ def main() -> None:
 
 def contract(*, rehearse: bool) -> str:
     """The last line of the tests of the contract, run on this device."""
-    tests = CONTRACT[1:2] if rehearse else CONTRACT
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *tests]
+    return last_line(pytest_of(CONTRACT[1:2] if rehearse else CONTRACT))
+
+
+def sanitized(tool: str) -> str:
+    """The last line of the fused kernel's tests under a tool of NVIDIA's compute-sanitizer."""
+    program = shutil.which("compute-sanitizer")
+    if program is None:
+        return "unavailable: no compute-sanitizer"
+    options = ("--tool", tool, "--error-exitcode", "9", "--target-processes", "all")
+    return last_line([program, *options, *pytest_of(CONTRACT[:1]), "-k", "gpu"])
+
+
+def pytest_of(tests: Sequence[str]) -> list[str]:
+    """A command that runs tests."""
+    return [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *tests]
+
+
+def last_line(command: list[str]) -> str:
+    """What a command says last, or its status where it says nothing."""
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False
     )
@@ -171,6 +199,45 @@ def timed(case: Case, benchmark: Benchmark) -> dict[str, Any]:
         for name, seconds in interleaved(ready, *arrays, benchmark.rounds).items():
             results[name][kind]["median_seconds"] = seconds
     return results
+
+
+def pytorch(case: Case, benchmark: Benchmark) -> dict[str, Any]:
+    """Median seconds of `torch.nn.LSTM` on the GPU, with weights of its own; or why it cannot run.
+
+    In turns of its own, behind the others: it has a memory and a stream that they do not share.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        return {"unavailable": first_line(error)}
+    if not torch.cuda.is_available():
+        return {"unavailable": "PyTorch sees no GPU"}
+    options: Any = {"batch_first": True, "bidirectional": case.bidirectional, "device": "cuda"}
+    module: Any = torch.nn.LSTM(case.features, case.hidden, **options)
+    problem = Problem.of(case)
+    inputs: Any = torch.tensor(problem.inputs, device="cuda", requires_grad=True)
+    if problem.lengths is not None:
+        pack: Any = torch.nn.utils.rnn.pack_padded_sequence
+        lengths = torch.tensor(problem.lengths)
+        inputs = pack(inputs.detach(), lengths, batch_first=True, enforce_sorted=False)
+
+    def outputs() -> Any:
+        found = module(inputs)[0]
+        return found if problem.lengths is None else found.data
+
+    found: dict[str, Any] = {}
+    for kind in KINDS:
+        seconds = []
+        for _ in range(benchmark.rounds + 2):  # the first two choose algorithms
+            torch.cuda.synchronize()
+            began = time.perf_counter()
+            result = outputs()
+            if kind != "forward":
+                result.sum().backward()
+            torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - began)
+        found[kind] = {"median_seconds": statistics.median(seconds[2:])}
+    return found
 
 
 def _program(way: Way, lengths: Array | None, *, gradients: bool) -> Callable[..., Any]:

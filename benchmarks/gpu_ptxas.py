@@ -128,7 +128,12 @@ def main() -> None:
         raise ValueError(f"{reason}: install the CUDA toolkit")
     found = [each for n in benchmark.architectures for each in compile_kernels(n)]
     rows = [
-        (f"sm_{of.architecture}", of.pass_, of.weights, *map(str, (of.rows, of.registers, of.spills)))
+        (
+            f"sm_{of.architecture}",
+            of.pass_,
+            of.weights,
+            *map(str, (of.rows, of.registers, of.spills)),
+        )
         for of in found
     ]
     headers = ("", "pass", "weights", "rows", "registers", "spilled,\nbytes")

@@ -1,4 +1,4 @@
-"""An installation without a C++ compiler."""
+"""An installation without a working compiler, for the CPU or for GPUs."""
 
 import os
 import shutil
@@ -13,6 +13,7 @@ USE = """
 import jax, jax.numpy as jnp, pytest, lstm_jax
 assert lstm_jax.__file__.startswith({tree!r}), lstm_jax.__file__
 print(lstm_jax.implementations()["cpu"])
+assert lstm_jax.implementations()["gpu"].startswith("it was not compiled: no working nvcc")
 assert lstm_jax.choose_implementation("auto") == "xla"
 params, inputs = lstm_jax.init_lstm(jax.random.key(0), 3, 4), jnp.ones((2, 5, 3))
 run = lambda name: lstm_jax.lstm(params, inputs, implementation=name)[0]
@@ -36,7 +37,7 @@ def without_a_compiler(tmp_path_factory):
     build = subprocess.run(
         [sys.executable, "setup.py", "build_ext", "--inplace"],
         cwd=tree,
-        env={**os.environ, "CC": "false", "CXX": "false"},
+        env={**os.environ, "CC": "false", "CXX": "false", "LSTM_JAX_NVCC": "false"},
         capture_output=True,
         text=True,
     )

@@ -14,15 +14,18 @@ from test_lstm import (
 )
 
 from lstm_jax import kernels, lstm
-from lstm_jax.kernels import cpu, scan, xla
+from lstm_jax.kernels import cpu, gpu, scan, xla
 
 WAYS = {
     "cpu": cpu.run,
+    "gpu": gpu.run,
     "xla at_once": xla.at_once,
     "xla one_by_one": xla.one_by_one,
 }
 if cpu.INSTRUCTION_SET != "avx512bf16" or jax.default_backend() != "cpu":
     del WAYS["cpu"]
+if gpu.unavailable():
+    del WAYS["gpu"]
 
 
 @implementations
