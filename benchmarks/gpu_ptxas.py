@@ -47,14 +47,14 @@ class Function:
 
     Attributes:
         architecture: compute capability, times ten.
-        pass_, weights, rows: which of the functions it is.
+        kernel, weights, rows: which of the functions it is.
         registers: of each thread.
         spills: bytes of registers that are kept in memory, stored and loaded, and of its stack.
         static_shared: bytes of shared memory that it has beside what a launch asks for.
     """
 
     architecture: int
-    pass_: str
+    kernel: str
     weights: str
     rows: int
     registers: int
@@ -106,7 +106,7 @@ def functions(architecture: int, said: str) -> list[Function]:
                 int(shared[1]) if shared else 0,
             )
         )
-    return sorted(found, key=lambda each: (each.pass_, each.weights, each.rows))
+    return sorted(found, key=lambda each: (each.kernel, each.weights, each.rows))
 
 
 def build_for_cpu(path: Path, *flags: str) -> None:
@@ -130,13 +130,13 @@ def main() -> None:
     rows = [
         (
             f"sm_{of.architecture}",
-            of.pass_,
+            of.kernel,
             of.weights,
             *map(str, (of.rows, of.registers, of.spills)),
         )
         for of in found
     ]
-    headers = ("", "pass", "weights", "rows", "registers", "spilled,\nbytes")
+    headers = ("", "kernel", "weights", "rows", "registers", "spilled,\nbytes")
     console.print(Sheet(headers, rows, "The GPU kernel, as ptxas compiled it"))
     version = subprocess.run(
         ["nvcc", "--version"], capture_output=True, text=True, encoding="utf-8", check=True
