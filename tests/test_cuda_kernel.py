@@ -17,14 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import PartitionSpec
 from test_cpu_kernel import assert_close, problem, run_program, scan, value_and_gradients
 from test_derivatives import gradient_of_a_gradient, jvp, loss_by
 from test_sharding import SHARDED
 
 import lstm_jax
 from benchmarks.gpu_ptxas import LIMITS, RECORD, build_for_cpu, compile_kernels, unavailable
-from lstm_jax import bidirectional_lstm, init_lstm, lstm
+from lstm_jax import Bidirectional, bidirectional_lstm, init_lstm, lstm
 from lstm_jax.kernels import gpu
 
 TESTS = Path(__file__).parent
@@ -278,7 +278,9 @@ def test_a_layer_that_does_not_fit_is_refused_in_one_line(host):
     assert "\n" not in str(caught.value)
     assert gpu.unsupported(jnp.dtype("float64"), 5) == "it computes in float32, not in float64"
     claim(host, LIMITS[80], 108)  # the GPU that it runs on has less
-    with pytest.raises(ValueError, match=r"H = 120 needs \d+ bytes .* this GPU has 166912"):
+    with pytest.raises(
+        jax.errors.JaxRuntimeError, match=r"H = 120 needs \d+ bytes .* this GPU has 166912"
+    ):
         jax.block_until_ready(
             lstm(init_lstm(jax.random.key(0), 4, 120), inputs, implementation="gpu")
         )
@@ -304,38 +306,26 @@ def test_a_driver_that_is_too_old_is_named():
 # ------------------------------------------------------------------------------------------------
 
 
-def lowered(hidden, devices=1, **options):
-    """The gradient of two directions as a program for GPUs, its batch over so many of them."""
-    mesh = Mesh(np.array(jax.devices() * devices)[:devices], ("batch",))
-    mesh = mesh.abstract_mesh
-    params = jax.eval_shape(lambda: init_lstm(jax.random.key(0), 3, hidden))
-
-    def array(*sizes, dtype=jnp.float32, split=True):
-        sharding = NamedSharding(mesh, PartitionSpec("batch" if split else None))
-        return jax.ShapeDtypeStruct(sizes, dtype, sharding=sharding)
+def lowered(hidden, place=lambda arrays: arrays, **options):
+    """The gradient of two directions as a program for GPUs; `place` may spread its batch."""
+    params = init_lstm(jax.random.key(0), 3, hidden)
+    inputs, lengths = place((jnp.ones((8, 5, 3)), jnp.full(8, 5)))
 
     def loss(params, inputs, lengths):
-        both = lstm_jax.Bidirectional(params, params)
+        both = Bidirectional(params, params)
         outputs, _ = bidirectional_lstm(both, inputs, lengths=lengths, **options)
         return outputs.forward.sum() + outputs.backward.sum()
 
-    given = (
-        jax.tree.map(lambda a: array(*a.shape, split=False), params),
-        array(8, 5, 3),
-        array(8, dtype=jnp.int32),
-    )
-    traced = jax.jit(jax.grad(loss)).trace(*given)
+    traced = jax.jit(jax.grad(loss)).trace(params, inputs, lengths)
     return traced.lower(lowering_platforms=("cuda",)).as_text()
 
 
 @needs_library
-@pytest.mark.parametrize("devices", [1, 2])
-def test_auto_takes_it_for_cuda_and_leaves_the_batch_where_it_is(devices):
-    program = lowered(16, devices)
+def test_auto_takes_it_for_cuda():
+    program = lowered(16)
     for name in ("lstm_gpu_forward", "lstm_gpu_backward"):
-        assert len(re.findall(rf"\b{name}\b", program)) >= 1, name
+        assert len(re.findall(rf"custom_call @{name}\b", program)) == 1, name
     assert "stablehlo.while" not in program
-    assert "all_gather" not in program
     assert "lstm_cpu" not in program
 
 
@@ -344,6 +334,28 @@ def test_auto_hands_over_to_xla_what_does_not_fit_or_is_asked_of_it():
     assert "lstm_gpu" not in lowered(128)  # more than an A100 has room for
     assert "lstm_gpu" in lowered(128, precision="bfloat16")
     assert "lstm_gpu" not in lowered(16, implementation="xla")
+
+
+FOR_TWO_GPUS = """
+import json, re
+import jax, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+import test_cuda_kernel as t
+split = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), P("data"))
+text = t.lowered(16, lambda arrays: jax.device_put(arrays, split))
+print(json.dumps({
+    "devices": len(jax.devices()),
+    "calls": text.count("@CustomSPMDPartitioning("),
+    "moved": re.findall(r"all_gather|all_to_all|collective_permute|stablehlo.while", text),
+}))
+"""
+
+
+@needs_library
+def test_for_two_gpus_the_calls_are_divided_by_the_batch():
+    """XLA divides them when it compiles; the test of a sharded batch above has what it makes."""
+    found = run_program(FOR_TWO_GPUS, XLA_FLAGS="--xla_force_host_platform_device_count=2")
+    assert found == {"devices": 2, "calls": 2, "moved": []}
 
 
 @needs_nvcc
