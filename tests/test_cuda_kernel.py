@@ -33,7 +33,7 @@ H100 = (LIMITS[90], 132)  # bytes of shared memory of a block, and processors
 ONE_PROCESSOR = (LIMITS[90], 1)  # so blocks take as many sequences as fit
 
 needs_compiler = pytest.mark.skipif(
-    shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler"
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler"
 )
 needs_nvcc = pytest.mark.skipif(bool(unavailable()), reason=f"no CUDA compiler: {unavailable()}")
 needs_library = pytest.mark.skipif(
