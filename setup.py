@@ -1,8 +1,9 @@
 """Builds the compiled kernels where there are compilers; all else is in pyproject.toml.
 
-The CPU kernel's arithmetic is compiled once for each instruction set that it knows, and the library
-chooses when it is loaded. The GPU kernel needs nvcc, and no GPU. Without a working compiler the
-installation goes on and the kernel is left out: `lstm_jax.implementations()` then says so.
+The CPU kernel's arithmetic is compiled once for each instruction set of this kind of processor, and
+the library chooses when it is loaded; a set that the compiler does not know is left out. The GPU
+kernel needs nvcc, and no GPU. Without a working compiler the installation goes on and the kernel is
+left out: `lstm_jax.implementations()` then says so.
 """
 
 import os
@@ -19,17 +20,31 @@ from setuptools.errors import CompileError
 
 AVX2 = ["-mavx2", "-mfma"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq"]
-INSTRUCTION_SETS = {"plain": []}
-if platform.machine().lower() in ("x86_64", "amd64"):
-    INSTRUCTION_SETS |= {
+MACHINE = platform.machine().lower()
+if MACHINE in ("aarch64", "arm64"):
+    INSTRUCTION_SETS = {"neon": []}  # every such processor has it
+elif MACHINE in ("x86_64", "amd64"):
+    INSTRUCTION_SETS = {
+        "plain": [],
         "avx2": AVX2,
         "avx512": AVX512,
         "avx512bf16": [*AVX512, "-mavx512bf16"],
     }
+else:
+    INSTRUCTION_SETS = {"plain": []}
+BASE = next(iter(INSTRUCTION_SETS))
 FLAGS = ["-std=c++20", "-O3", "-ffp-contract=fast"]
+LINK_FLAGS = []
+if platform.system() == "Darwin":
+    # Python may be built for two kinds of processors at once, and the sets are those of one.
+    LINK_FLAGS += ["-arch", platform.machine()]
+    # As JAX's own wheels. The threads' `std::atomic::wait` is not in an older system's library.
+    os.environ.setdefault("MACOSX_DEPLOYMENT_TARGET", "11.0")
+FLAGS += LINK_FLAGS
 SANITIZE = os.environ.get("LSTM_JAX_SANITIZE")  # such as "address,undefined"; see tests/sanitize.sh
 if SANITIZE:
     FLAGS += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined", "-g", "-O1"]
+    LINK_FLAGS += [f"-fsanitize={SANITIZE}"]
 
 GPU = "lstm_jax.kernels._lstm_gpu"
 # A100, H100 and H200, B200; others of the same generations run these, and later ones the last.
@@ -62,18 +77,27 @@ class BuildKernel(build_ext):
         if ext.name == GPU:
             return self.build_gpu(ext)
 
-        def objects(name: str) -> list[str]:
-            return self.compiler.compile(
-                ["lstm_jax/kernels/lstm_cpu_tile.cc"],
-                output_dir=os.path.join(self.build_temp, name),
-                macros=[("LSTM_ISA", name)],
-                extra_postargs=[*FLAGS, *INSTRUCTION_SETS[name]],
-                depends=ext.depends,
-            )
+        def objects(name: str) -> list[str] | None:
+            try:
+                return self.compiler.compile(
+                    ["lstm_jax/kernels/lstm_cpu_tile.cc"],
+                    output_dir=os.path.join(self.build_temp, name),
+                    macros=[("LSTM_ISA", name)],
+                    extra_postargs=[*FLAGS, *INSTRUCTION_SETS[name]],
+                    depends=ext.depends,
+                )
+            except CompileError:
+                if name == BASE:
+                    raise
+                return None
 
         with ThreadPoolExecutor() as pool:  # each waits for a compiler of its own
-            for compiled in pool.map(objects, INSTRUCTION_SETS):
-                ext.extra_objects += compiled
+            for name, compiled in zip(
+                INSTRUCTION_SETS, pool.map(objects, INSTRUCTION_SETS), strict=True
+            ):
+                if compiled is not None:
+                    ext.extra_objects += compiled
+                    ext.define_macros.append((f"LSTM_HAS_{name.upper()}", None))
         return super().build_extension(ext)
 
     def build_gpu(self, ext: Extension) -> None:
@@ -99,8 +123,7 @@ setup(
             depends=[str(path) for path in Path("lstm_jax/kernels").glob("lstm_cpu*")],
             # The headers are XLA's own: warnings in them are not ours to act on.
             extra_compile_args=[*FLAGS, "-isystem", include_dir()],
-            extra_link_args=[f"-fsanitize={SANITIZE}"] if SANITIZE else [],
-            define_macros=[("LSTM_X86_SETS", None)] if len(INSTRUCTION_SETS) > 1 else [],
+            extra_link_args=LINK_FLAGS,
             language="c++",
             optional=True,
         ),

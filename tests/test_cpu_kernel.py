@@ -254,7 +254,7 @@ def test_a_sequence_on_two_threads_has_its_bits_however_they_are_held_up():
     assert all(len(digests) == 1 for digests in alone.values())
 
 
-@pytest.mark.parametrize("name", ["plain", "avx2", "avx512"])
+@pytest.mark.parametrize("name", ["plain", "avx2", "avx512", "neon"])
 def test_each_instruction_set_is_exact(name):
     result = run_program(PROGRAM, LSTM_JAX_CPU_ISA=name, ERROR="1")
     if result["set"] != name:

@@ -366,4 +366,4 @@ LSTM_CPU_HANDLER(lstm_cpu_forward, kForward);
 LSTM_CPU_HANDLER(lstm_cpu_backward, kBackward);
 LSTM_CPU_HANDLER(lstm_cpu_gradient, kGradient);
 
-extern "C" const char* lstm_cpu_isa() { return lstm_cpu::kNames[lstm_cpu::kIsa]; }
+extern "C" const char* lstm_cpu_isa() { return lstm_cpu::kSet.name; }

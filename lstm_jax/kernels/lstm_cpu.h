@@ -91,6 +91,7 @@ struct Kernels {
   extern const Kernels<float> kBfloat16; \
   }
 LSTM_CPU_DECLARE(plain)
+LSTM_CPU_DECLARE(neon)
 LSTM_CPU_DECLARE(avx2)
 LSTM_CPU_DECLARE(avx512)
 LSTM_CPU_DECLARE(avx512bf16)

@@ -1,11 +1,13 @@
 // Which of the instruction sets that lstm_cpu_tile.cc was compiled for runs here.
 //
-// Included only in lstm_cpu.cc.
+// Included only in lstm_cpu.cc. setup.py defines LSTM_HAS_<NAME> for each set that the compiler
+// could compile.
 
 #ifndef LSTM_CPU_CHOICE_H_
 #define LSTM_CPU_CHOICE_H_
 
 #include <cstdlib>
+#include <iterator>
 #include <string_view>
 #include <type_traits>
 
@@ -14,52 +16,60 @@
 namespace lstm_cpu {
 namespace {
 
-// Best first. LSTM_JAX_CPU_ISA=avx2 or plain asks for less, to test what other machines run.
-const char* const kNames[] = {"avx512bf16", "avx512", "avx2", "plain"};
+struct InstructionSet {
+  const char* name;
+  bool (*runs)();
+  const Kernels<float>* float32;
+  const Kernels<double>* float64;
+  const Kernels<float>* bfloat16;  // null if it has none
+};
 
-bool runs(int isa) {
-#if defined(LSTM_X86_SETS)
-  switch (isa) {
-    case 0:
-      return runs(1) && __builtin_cpu_supports("avx512bf16");
-    case 1:
-      return runs(2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-    case 2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  }
+#if defined(LSTM_HAS_AVX512)
+bool runs_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+}
 #endif
-  return isa == 3;
-}
 
-int best_isa() {
-  int isa = 0;
+// Best first; the last runs on every processor of its kind.
+constexpr InstructionSet kSets[] = {
+#if defined(LSTM_HAS_AVX512BF16) && defined(LSTM_HAS_AVX512)
+    {"avx512bf16", [] { return runs_avx512() && __builtin_cpu_supports("avx512bf16"); },
+     &avx512::kFloat32, &avx512::kFloat64, &avx512bf16::kBfloat16},
+#endif
+#if defined(LSTM_HAS_AVX512)
+    {"avx512", runs_avx512, &avx512::kFloat32, &avx512::kFloat64, nullptr},
+#endif
+#if defined(LSTM_HAS_AVX2)
+    {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); },
+     &avx2::kFloat32, &avx2::kFloat64, nullptr},
+#endif
+#if defined(LSTM_HAS_NEON)
+    {"neon", [] { return true; }, &neon::kFloat32, &neon::kFloat64, nullptr},
+#else
+    {"plain", [] { return true; }, &plain::kFloat32, &plain::kFloat64, nullptr},
+#endif
+};
+
+// LSTM_JAX_CPU_ISA=avx2 or plain asks for less, to test what other machines run.
+const InstructionSet& best_set() {
+  const InstructionSet* set = std::begin(kSets);
+  const InstructionSet* const last = std::end(kSets) - 1;
   if (const char* asked = std::getenv("LSTM_JAX_CPU_ISA")) {
-    while (isa < 3 && std::string_view(asked) != kNames[isa]) ++isa;
+    while (set < last && std::string_view(asked) != set->name) ++set;
   }
-  while (!runs(isa)) ++isa;
-  return isa;
+  while (!set->runs()) ++set;
+  return *set;
 }
 
-const int kIsa = best_isa();
+const InstructionSet& kSet = best_set();
 
 template <typename T>
 const Kernels<T>& kernels(bool bfloat16) {
-  constexpr bool single = std::is_same_v<T, float>;
-#if defined(LSTM_X86_SETS)
-  if constexpr (single) {
-    if (bfloat16) return avx512bf16::kBfloat16;
-    if (kIsa <= 1) return avx512::kFloat32;
-    if (kIsa == 2) return avx2::kFloat32;
+  if constexpr (std::is_same_v<T, float>) {
+    return bfloat16 && kSet.bfloat16 != nullptr ? *kSet.bfloat16 : *kSet.float32;
   } else {
-    if (kIsa <= 1) return avx512::kFloat64;
-    if (kIsa == 2) return avx2::kFloat64;
-  }
-#endif
-  if constexpr (single) {
-    return plain::kFloat32;
-  } else {
-    return plain::kFloat64;
+    return *kSet.float64;
   }
 }
 
