@@ -24,29 +24,26 @@ import jax
 import jax.numpy as jnp
 
 from lstm_jax.cell import LSTMParams, LSTMState
-from lstm_jax.kernels import cpu, gpu, scan, xla
+from lstm_jax.kernels import cpu, gpu, scan, tpu, xla
 from lstm_jax.shapes import Inputs, Lengths, Outputs
 
 Results = tuple[tuple[Outputs, LSTMState], ...]
 
 
-# In the order of preference of `implementation="auto"`.
+# In the order of preference of `implementation="auto"`, which never takes "tpu".
 IMPLEMENTATIONS = {
     "cpu": cpu.run,
     "gpu": gpu.run,
     "xla": xla.run,
+    "tpu": tpu.run,
     "scan": scan.run,
 }
 
 
 def implementations() -> dict[str, str]:
     """What `implementation` may be beside "auto": name to "available", or to why it is not."""
-    return {
-        "cpu": cpu.UNAVAILABLE or "available",
-        "gpu": gpu.unavailable() or "available",
-        "xla": "available",
-        "scan": "available",
-    }
+    reasons = {"cpu": cpu.UNAVAILABLE, "gpu": gpu.unavailable(), "tpu": tpu.unavailable()}
+    return {name: reasons.get(name) or "available" for name in IMPLEMENTATIONS}
 
 
 def check(
@@ -71,6 +68,8 @@ def check(
         reason = cpu.unsupported(jnp.dtype(dtype), precision)
     elif implementation == "gpu":
         reason = gpu.unsupported(jnp.dtype(dtype), hidden_size, precision)
+    elif implementation == "tpu":
+        reason = tpu.unsupported(jnp.dtype(dtype))
     elif implementation == "scan" and precision:
         reason = "it computes in the dtype of its arrays, and precision must be None"
     if reason:

@@ -245,7 +245,9 @@ def _map_recurrence(
 
 
 _recurrence.def_impl(_evaluate_recurrence)
-_recurrence.def_abstract_eval(lambda *_, traced, **__: list(traced.out_avals))
+_recurrence.def_effectful_abstract_eval(
+    lambda *_, traced, **__: (list(traced.out_avals), traced.effects)
+)
 ad.primitive_jvps[_recurrence] = _differentiate_recurrence
 batching.primitive_batchers[_recurrence] = _map_recurrence
 mlir.register_lowering(_recurrence, mlir.lower_fun(_evaluate_recurrence, multiple_results=True))
@@ -318,7 +320,9 @@ def _map_derivative(
 
 
 _derivative.def_impl(_evaluate_derivative)
-_derivative.def_abstract_eval(lambda *_, types, **__: list(types))
+_derivative.def_effectful_abstract_eval(
+    lambda *_, types, traced, **__: (list(types), traced.effects if traced else set())
+)
 ad.primitive_jvps[_derivative] = _differentiate_derivative
 ad.primitive_transposes[_derivative] = _transpose_derivative
 batching.primitive_batchers[_derivative] = _map_derivative
