@@ -20,37 +20,20 @@ from jax import Array
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from lstm_jax.cell import LSTMParams, LSTMState, activate_gates, show_cell, update_cell
+from lstm_jax.cell import GATES, LSTMParams, LSTMState, activate_gates, show_cell, update_cell
 from lstm_jax.kernels.gradients import product, through_step, where_step
+from lstm_jax.kernels.tpu_sizes import LANES, ROWS, How, whole
 from lstm_jax.recurrence import where_valid
 
-UNROLL = 4  # steps in the body of a loop
-ROWS = 128  # sequences of a tile, at most: as many as its matrix unit takes in at once
-# What a TPU stores together, of float32.
-LANES, SUBLANES = 128, 8
-
-
+# Steps in the body of a loop: so many, unless their gates are more than these, because a large
+# product is as many instructions itself.
+UNROLL, UNROLLED_GATES = 4, 8192
 # Bytes of the vector memory: what a kernel may take at most of the 128 MiB of a TPU v5e or v6e, and
 # what its chunks are to take, in which the cost of beginning a chunk no longer shows.
 VMEM, CHUNKS = 100 << 20, 16 << 20
 STEPS = 32  # of a chunk, at most
-
-
-class How(NamedTuple):
-    """What a loop is told beside its arrays.
-
-    Attributes:
-        reverse: whether the sequences are read last step to first.
-        rounded: to bfloat16, what enters a product.
-    """
-
-    reverse: bool
-    rounded: bool
-
-
-def whole(size: int, unit: int) -> int:
-    """A size rounded up to a multiple of a unit."""
-    return -(-size // unit) * unit
+# Tiles of a batch may be computed in any order, chunks may not.
+SEMANTICS = ("parallel", "arbitrary")
 
 
 def forward(
@@ -72,23 +55,20 @@ def forward(
     """
     kernels = params.input_kernel, params.recurrent_kernel, params.bias[None]
     features, hidden = inputs.shape[-1], state.hidden.shape[-1]
-    call = _Call(*inputs.shape[:2], kernels, width=features + 6 * hidden, turned=how.reverse)
+    call = _Call(inputs.shape, kernels, width=features + 6 * hidden, turned=how.reverse)
     kept = [call.of_steps(4 * hidden), call.of_steps(hidden)]
     projected = pltpu.VMEM((call.chunk, call.rows, 4 * hidden), jnp.float32)
-    outputs, *final_state, z, cells = [
-        *call(
-            partial(_forward_kernel, how, keep),
-            [lengths, inputs, *kernels, *state],
-            [
-                *(call.of_sequences(1), call.of_steps(features), *map(call.whole, kernels)),
-                *[call.of_sequences(hidden)] * 2,
-            ],
-            [call.of_steps(hidden), *[call.of_sequences(hidden)] * 2, *(kept if keep else [])],
-            scratch=[] if keep else [projected],
-        ),
-        *([] if keep else [None, None]),
-    ]
-    return outputs, LSTMState(*final_state), (z, cells) if keep else ()
+    results = call(
+        partial(_forward_kernel, how, keep),
+        [lengths, inputs, *kernels, *state],
+        [
+            *(call.of_sequences(1), call.of_steps(features), *map(call.whole, kernels)),
+            *[call.of_sequences(hidden)] * 2,
+        ],
+        [call.of_steps(hidden), *[call.of_sequences(hidden)] * 2, *(kept if keep else [])],
+        scratch=[] if keep else [projected],
+    )
+    return results[0], LSTMState(*results[1:3]), tuple(results[3:])
 
 
 def backward(
@@ -113,7 +93,7 @@ def backward(
         The gradients at the preactivations [T, B, 4H] and at the initial state.
     """
     hidden = d_outputs.shape[-1]
-    call = _Call(*d_outputs.shape[:2], [transposed], width=10 * hidden, turned=not how.reverse)
+    call = _Call(d_outputs.shape, [transposed], width=10 * hidden, turned=not how.reverse)
     state = [call.of_sequences(hidden)] * 2
     dz, *d_initial_state = call(
         partial(_backward_kernel, how),
@@ -134,9 +114,9 @@ def backward(
 
 def _forward_kernel(how: How, keep: bool, *refs: Any) -> None:
     """A chunk: the projection of its inputs by one product, then its steps."""
-    lengths, inputs, input_kernel, recurrent_kernel, bias, *refs = refs
-    initial_state, (outputs, hidden, cell, z, *cells) = LSTMState(*refs[:2]), refs[2:]
-    final_state = LSTMState(hidden, cell)
+    lengths, inputs, input_kernel, recurrent_kernel, bias, *states = refs[:7]
+    outputs, *final_states, z = refs[7:11]
+    initial_state, final_state = LSTMState(*states), LSTMState(*final_states)
     steps, rows, features = inputs.shape
     _begin(final_state, initial_state)
     x = inputs[...].reshape(steps * rows, features)
@@ -151,7 +131,7 @@ def _forward_kernel(how: How, keep: bool, *refs: Any) -> None:
         outputs[n] = where_step(valid, new_hidden)
         if keep:
             z[n] = z_of_step
-            cells[0][n] = state.cell
+            refs[11][n] = state.cell
         return _where(valid, LSTMState(hidden=new_hidden, cell=new_cell), state)
 
     _run_steps(step, final_state, lengths[...], steps, turned=how.reverse)
@@ -215,9 +195,15 @@ def _run_steps(
         return step(n, chunk * count + n < lengths, values)
 
     values = LSTMState(*(array[...] for array in state))
-    values = jax.lax.fori_loop(0, count, run, values, unroll=min(UNROLL, count))
+    body = min(unroll(values.cell.shape[-1]), count)
+    values = jax.lax.fori_loop(0, count, run, values, unroll=body)
     for array, value in zip(state, values, strict=True):
         array[...] = value
+
+
+def unroll(hidden: int) -> int:
+    """Steps in the body of a loop, for as many hidden units."""
+    return max(1, min(UNROLL, UNROLLED_GATES // (len(GATES) * hidden)))
 
 
 def _where(valid: Array, new: LSTMState, old: LSTMState) -> LSTMState:
@@ -245,7 +231,7 @@ class _Call:
     """A call over arrays with time first, and how it is divided.
 
     Args:
-        time, batch: T and B, which is a multiple of 8.
+        shape: of an array of steps [T, B, ...], B a multiple of 8.
         kernels: the matrices that stay in the vector memory.
         width: of all that a chunk reads and writes, a sequence and a step.
         turned: the chunks last to first.
@@ -255,25 +241,26 @@ class _Call:
     """
 
     def __init__(
-        self, time: int, batch: int, kernels: Sequence[Array], *, width: int, turned: bool
+        self, shape: tuple[int, ...], kernels: Sequence[Array], *, width: int, turned: bool
     ) -> None:
-        self.time, self.batch, self.turned = time, batch, turned
-        self.rows = batch // pl.cdiv(batch, ROWS)
-        gates = max(max(kernel.shape) for kernel in kernels)
+        self.time, self.batch, _ = shape
+        self.turned = turned
+        self.rows = self.batch // pl.cdiv(self.batch, ROWS)
+        gates = max(kernels[-1].shape)
         # Two buffers for each block, one of which is filled while the other is in use; and what a
         # product of a whole chunk is before it is stored.
         a_step = self.rows * (2 * whole(width, LANES) + gates) * 4
         held = sum(kernel.size * kernel.dtype.itemsize for kernel in kernels)
         held += 8 * self.rows * gates * 4  # states, and what is computed of a step
-        self.chunk = max(1, min(time, STEPS, CHUNKS // a_step))
+        self.chunk = max(1, min(self.time, STEPS, CHUNKS // a_step))
         self.vmem_bytes = held + self.chunk * a_step
         if self.vmem_bytes > VMEM:
             raise ValueError(
                 f"inputs and hidden units must fit in a TPU's vector memory, {VMEM >> 20} MiB of "
-                f"it, got {self.vmem_bytes >> 20} MiB with {gates // 4} hidden units"
+                f"it, got {self.vmem_bytes >> 20} MiB with {gates // len(GATES)} hidden units"
             )
         self.vmem_bytes = max(self.vmem_bytes, 16 << 20)  # what a kernel has unless it asks
-        self.chunks = pl.cdiv(time, self.chunk)
+        self.chunks = pl.cdiv(self.time, self.chunk)
 
     def of_steps(self, width: int) -> _Block:
         """[T, B, width]: a chunk of a tile."""
@@ -297,7 +284,7 @@ class _Call:
 
     def __call__(
         self,
-        kernel: Callable[..., None],
+        kernel: Any,
         operands: list[Array],
         blocks: list[_Block],
         results: list[_Block],
@@ -306,13 +293,14 @@ class _Call:
         """Runs a kernel over all tiles and chunks."""
         run = pl.pallas_call(
             kernel,
+            name=f"lstm{kernel.func.__name__}",
             grid=(self.batch // self.rows, self.chunks),
             in_specs=[block.spec for block in blocks],
             out_specs=[block.spec for block in results],
             out_shape=[shape_like(operands[0], block.shape) for block in results],
             scratch_shapes=scratch,
             compiler_params=pltpu.CompilerParams(
-                dimension_semantics=("parallel", "arbitrary"),
+                dimension_semantics=SEMANTICS,
                 vmem_limit_bytes=self.vmem_bytes,
             ),
         )

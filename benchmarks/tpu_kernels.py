@@ -1,0 +1,223 @@
+"""What a TPU is to run, compiled on any machine: `python -m benchmarks.tpu_kernels`.
+
+The LSTM is compiled for TPUs v5e and v6e by XLA's own loop ("xla") and by the Pallas kernels
+("tpu"). Counted are the operations that a program begins one after the other in loops over time;
+the instructions (bundles, of which a TPU begins one in a cycle) of a step in the kernels; and the
+vector memory that these ask for. No TPU is needed, and nothing is timed on one. It needs Google's
+compiler (`pip install 'lstm_jax[tpu-compile]'`).
+"""
+
+from lstm_jax.stops import watch
+
+if __name__ == "__main__":
+    watch()  # before the imports below, which take seconds
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import tyro
+from jax.experimental import topologies
+from jax.sharding import SingleDeviceSharding
+from rich.console import Console
+
+from benchmarks.gpu_kernels import Shape, loops
+from benchmarks.harness import write_record
+from lstm_jax import LSTMParams, LSTMState
+from lstm_jax.cli.program import run_command
+from lstm_jax.console import Sheet
+from lstm_jax.kernels import IMPLEMENTATIONS, tpu_loops
+
+CHIPS = {"v5e": "v5e:2x2", "v6e": "v6e:2x2"}
+# There is no TPU to ask, and another process may compile too.
+ENVIRONMENT = {
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "JAX_PLATFORMS": "cpu",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+}
+_CALL = re.compile(r'custom_call_target="tpu_custom_call"')
+_VMEM = re.compile(r'"memory_space":"1","offset":"0","size":"(\d+)"')
+# A line of a listing: its address, what region begins, how deep in loops it is, and the bundle.
+_BUNDLE = re.compile(r"\s*0x[0-9a-f]+\s+(?:\w\w)?\s*: (>*) ?\{")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A program.
+
+    Attributes:
+        operations: that it runs in loops over time, and calls of Pallas kernels.
+        calls: of those, the kernels'.
+        vmem_mib: what the kernels ask of the vector memory, the largest.
+        compile_seconds: what XLA took.
+    """
+
+    operations: int
+    calls: int
+    vmem_mib: float
+    compile_seconds: float
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What to compile."""
+
+    hidden: tuple[int, ...] = (100, 128, 256, 512)
+    """Hidden units."""
+
+
+def unavailable() -> str | None:
+    """Why nothing can be compiled for a TPU here, if so."""
+    return None if find_spec("libtpu") else "libtpu is not installed"
+
+
+def compile_for(chip: str, shape: Shape, implementation: str, *, gradient: bool) -> Compiled:
+    """Compiles a layer of float32 for a TPU, and counts.
+
+    Args:
+        chip: one of `CHIPS`.
+        shape: of the layer.
+        implementation: "xla" or "tpu".
+        gradient: whether forward + backward, of every argument, or forward alone.
+    """
+    os.environ.update(ENVIRONMENT)
+    jax.config.update("jax_platforms", "cpu")
+    device = topologies.get_topology_desc(CHIPS[chip], "tpu").devices[0]
+    sharding = SingleDeviceSharding(device)
+
+    def array(*sizes: int, dtype: Any = jnp.float32) -> Any:
+        return jax.ShapeDtypeStruct(sizes, dtype, sharding=sharding)
+
+    B, T, D, H = shape.batch, shape.time, shape.features, shape.hidden
+    params = LSTMParams(array(D, 4 * H), array(H, 4 * H), array(4 * H))
+    state = LSTMState(array(B, H), array(B, H))
+    run = IMPLEMENTATIONS[implementation]
+
+    def forward(params: Any, inputs: Any, state: Any, lengths: Any) -> Any:
+        return run((params,), inputs, lengths, (state,), reverse=(False,))
+
+    def both(params: Any, inputs: Any, state: Any, lengths: Any) -> Any:
+        results, back = jax.vjp(lambda p, x, s: forward(p, x, s, lengths), params, inputs, state)
+        return back(jax.tree.map(jnp.ones_like, results))
+
+    lowered = jax.jit(both if gradient else forward).lower(
+        params, array(B, T, D), state, array(B, dtype=jnp.int32)
+    )
+    began = time.monotonic()
+    text = lowered.compile().as_text() or ""
+    seconds = time.monotonic() - began
+    calls = len(_CALL.findall(text))
+    in_loops = sum(trips * operations for trips, operations in loops(text))
+    vmem = max(map(int, _VMEM.findall(text)), default=0) if calls else 0
+    return Compiled(in_loops + calls, calls, round(vmem / 2**20, 1), round(seconds, 1))
+
+
+def in_a_new_process(*arguments: Any, dump: str = "") -> Compiled:
+    """`compile_for(*arguments, gradient)`, with the compiler's listings written to a folder."""
+    chip, shape, implementation, gradient = arguments
+    program = f"""
+import json
+from dataclasses import asdict
+from benchmarks.tpu_kernels import Shape, compile_for
+shape = Shape(**{asdict(shape)!r})
+found = compile_for({chip!r}, shape, {implementation!r}, gradient={gradient!r})
+print(json.dumps(asdict(found)))
+"""
+    options = f"--xla_jf_dump_to={dump} --xla_jf_dump_llo_text=true" if dump else ""
+    environment = {**os.environ, **ENVIRONMENT, "LIBTPU_INIT_ARGS": options}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"compiling for a TPU failed: {done.stderr[-2000:]}")
+    return Compiled(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def bundles_a_step(chip: str, shape: Shape) -> dict[str, float]:
+    """The bundles of a step in the loop of each kernel, by the kernel's name."""
+    with tempfile.TemporaryDirectory() as folder:
+        in_a_new_process(chip, shape, "tpu", True, dump=folder)
+        found = {}
+        for kernel in ("forward", "backward"):
+            (path,) = (
+                path
+                for path in Path(folder).glob(f"*lstm_{kernel}_kernel*final_bundles.txt")
+                if "schedule-analysis" not in path.name
+            )
+            body = max(bodies(path.read_text(encoding="utf-8")))
+            found[kernel] = round(body / tpu_loops.unroll(shape.hidden), 1)
+    return found
+
+
+def bodies(listing: str) -> Iterator[int]:
+    """The bundles of each loop in a kernel: lines that are two deep, as its grid is a loop too."""
+    count = 0
+    for line in listing.splitlines():
+        if found := _BUNDLE.match(line):
+            if len(found[1]) > 1:
+                count += 1
+            elif count:
+                yield count
+                count = 0
+    yield count
+
+
+def main() -> None:
+    """Compiles for every size and chip, prints a table and writes the record."""
+    benchmark, console = tyro.cli(Benchmark, prog="benchmarks.tpu_kernels"), Console()
+    if reason := unavailable():
+        raise ValueError(f"{reason}: pip install 'lstm_jax[tpu-compile]'")
+    rows, record = [], []
+    for chip in CHIPS:
+        for hidden in benchmark.hidden:
+            shape = Shape(hidden=hidden)
+            found: dict[str, Any] = {
+                implementation: {
+                    name: asdict(in_a_new_process(chip, shape, implementation, gradient))
+                    for name, gradient in (("forward", False), ("forward_and_backward", True))
+                }
+                for implementation in ("xla", "tpu")
+            }
+            bundles = bundles_a_step(chip, shape)
+            record.append({"chip": chip, **asdict(shape), **found, "bundles_a_step": bundles})
+            xla, ours = (found[name]["forward_and_backward"] for name in ("xla", "tpu"))
+            rows.append(
+                (
+                    chip,
+                    str(hidden),
+                    f"{xla['operations']:,}",
+                    str(ours["operations"]),
+                    f"{bundles['forward']:.0f}, {bundles['backward']:.0f}",
+                    f"{ours['vmem_mib']:.1f}",
+                    f"{xla['compile_seconds']:.1f}",
+                    f"{ours['compile_seconds']:.1f}",
+                )
+            )
+    headers = (
+        *("chip", "H", "operations\nin loops, xla", "calls,\ntpu", "bundles a step,\nthere, back"),
+        *("VMEM,\nMiB", "compile,\nxla, s", "compile,\ntpu, s"),
+    )
+    title = "Forward + backward over 64 x 500 steps, D = 32, compiled and not run"
+    console.print(Sheet(headers, rows, title))
+    write_record("tpu_kernels", {"compiled": record}, console)
+
+
+if __name__ == "__main__":
+    run_command(main)
