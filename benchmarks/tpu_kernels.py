@@ -139,9 +139,10 @@ def fusions_in_loops(program: str) -> Iterator[int]:
         yield fusions.get(body, 0)
 
 
-def in_a_new_process(*arguments: Any, dump: str = "") -> Compiled:
-    """`compile_for(*arguments, gradient)`, with the compiler's listings written to a folder."""
-    chip, shape, implementation, gradient = arguments
+def compiled(
+    chip: str, shape: Shape, implementation: str, gradient: bool, dump: str = ""
+) -> Compiled:
+    """`compile_for` in a process of its own, with the compiler's listings in a folder, if asked."""
     program = f"""
 import json
 from dataclasses import asdict
@@ -150,24 +151,29 @@ shape = Shape(**{asdict(shape)!r})
 found = compile_for({chip!r}, shape, {implementation!r}, gradient={gradient!r})
 print(json.dumps(asdict(found)))
 """
+    return Compiled(**json.loads(in_a_new_process(program, dump)))
+
+
+def in_a_new_process(program: str, dump: str = "") -> str:
+    """The last line that a Python program prints, where it may use a TPU's compiler."""
     options = f"--xla_jf_dump_to={dump} --xla_jf_dump_llo_text=true" if dump else ""
-    environment = {**os.environ, **ENVIRONMENT, "LIBTPU_INIT_ARGS": options}
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env=environment,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, **ENVIRONMENT, "LIBTPU_INIT_ARGS": options},
         capture_output=True,
         encoding="utf-8",
         check=False,
     )
     if done.returncode:
         raise RuntimeError(f"compiling for a TPU failed: {done.stderr[-2000:]}")
-    return Compiled(**json.loads(done.stdout.splitlines()[-1]))
+    return done.stdout.splitlines()[-1]
 
 
 def bundles_a_step(chip: str, shape: Shape) -> dict[str, float]:
     """The bundles of a step in the loop of each kernel, by the kernel's name."""
     with tempfile.TemporaryDirectory() as folder:
-        in_a_new_process(chip, shape, "tpu", True, dump=folder)
+        compiled(chip, shape, "tpu", True, folder)
         found = {}
         for kernel in ("forward", "backward"):
             (path,) = (
@@ -204,7 +210,7 @@ def main() -> None:
             shape = Shape(hidden=hidden)
             found: dict[str, Any] = {
                 implementation: {
-                    name: asdict(in_a_new_process(chip, shape, implementation, gradient))
+                    name: asdict(compiled(chip, shape, implementation, gradient))
                     for name, gradient in (("forward", False), ("forward_and_backward", True))
                 }
                 for implementation in ("xla", "tpu")

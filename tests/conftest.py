@@ -48,7 +48,8 @@ SLOW = Path(__file__).with_name("slow.txt")
 EXPECTED_SKIPS = re.compile(
     r"no IMDB reviews|no prepared IMDB reviews|the archive is not there"
     r"|no AVX512|this processor has no|only root can|cannot mount"
-    r"|needs chromium|needs node|needs ray|no CUDA compiler|needs a C\+\+ compiler"
+    r"|needs chromium|needs node|needs ray|needs a C\+\+ compiler"
+    r"|no CUDA compiler|no TPU compiler|there is a TPU"
     r"|needs Linux|asks Linux|has no fork|reads its size in /proc|counts its threads in /proc"
 )
 
