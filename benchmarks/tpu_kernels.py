@@ -157,10 +157,11 @@ print(json.dumps(asdict(found)))
 def in_a_new_process(program: str, dump: str = "") -> str:
     """The last line that a Python program prints, where it may use a TPU's compiler."""
     options = f"--xla_jf_dump_to={dump} --xla_jf_dump_llo_text=true" if dump else ""
+    inherited = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=Path(__file__).parents[1],
-        env={**os.environ, **ENVIRONMENT, "LIBTPU_INIT_ARGS": options},
+        env={**inherited, **ENVIRONMENT, "LIBTPU_INIT_ARGS": options},
         capture_output=True,
         encoding="utf-8",
         check=False,

@@ -50,10 +50,15 @@ def names(request, tmp_path, monkeypatch) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("names", ["imdb_tpu"], indirect=True)
-def test_the_notebook_of_a_tpu_runs(names):
+def test_the_notebook_of_a_tpu_runs(names, capsys):
     assert names["result"].outcome.data == "builtin"
     assert names["run"].predict_proba(names["texts"]).shape == (2, 2)
     assert (names["outputs"][1, 2:] == 0).all()
+    names["compare"](("auto", "scan"), sizes=(2, 3, 4, 5), rounds=1, calls=1)
+    header, *rows = capsys.readouterr().out.splitlines()[1:]
+    assert header.split() == ["auto", "scan"]
+    assert all(float(number) > 0 for row in rows for number in row.split()[-2:])
+    assert len(rows) == 2
 
 
 @pytest.mark.parametrize("names", ["lstm_step_by_step"], indirect=True)
