@@ -14,7 +14,7 @@ from benchmarks.harness import RESULTS
 
 ROOT = Path(__file__).parents[1]
 EXPLANATION = ROOT / "docs" / "explanation"
-PAGES = (ROOT / "README.md", EXPLANATION / "speed.md", EXPLANATION / "scaling.md")
+PAGES = (ROOT / "README.md", *(EXPLANATION / f"{n}.md" for n in ("speed", "scaling", "tpu-kernel")))
 PLACE = re.compile(r"<!-- (\w+) -->\n.*?<!-- end -->", re.S)
 
 
@@ -220,6 +220,26 @@ def efficiency() -> str:
     return markdown(("", "step, ms", *MACHINES), lines).replace("%", " %")
 
 
+def tpu_kernels() -> str:
+    """What a TPU is to run for 64 x 500 steps, forward + backward."""
+    lines = []
+    for found in record("tpu_kernels")["compiled"]:
+        xla, ours = (found[name]["forward_and_backward"] for name in ("xla", "tpu"))
+        bundles = found["bundles_a_step"]
+        lines.append(
+            [
+                found["chip"],
+                str(found["hidden"]),
+                f"{xla['operations']:,}",
+                str(ours["operations"]),
+                f"{bundles['forward']:.0f}, {bundles['backward']:.0f}" if bundles else "",
+                f"{ours['vmem_mib']:.0f}",
+            ]
+        )
+    header = ("TPU", "H", "operations, XLA", "calls, kernels", "bundles a step, there and back")
+    return markdown((*header, "vector memory, MiB"), lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "provenance": provenance,
     "summary": summary,
@@ -234,6 +254,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "devices": devices,
     "gradients": gradients,
     "efficiency": efficiency,
+    "tpu_kernels": tpu_kernels,
 }
 
 if __name__ == "__main__":

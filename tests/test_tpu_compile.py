@@ -8,6 +8,7 @@ import pytest
 from benchmarks.gpu_kernels import Shape
 from benchmarks.tpu_kernels import (
     CHIPS,
+    LISTED,
     bodies,
     compiled,
     fusions_in_loops,
@@ -115,13 +116,13 @@ def test_the_record_has_two_calls_where_xla_begins_thousands_of_operations():
         assert xla["calls"] == 0
         assert xla["operations"] > 1000 * ours["operations"]
         assert ours["vmem_mib"] < 100
-        assert max(each["bundles_a_step"].values()) > 0
+        assert (each["bundles_a_step"] is not None) == (each["chip"] == LISTED)
 
 
 @pytest.mark.skipif(unavailable() is not None, reason=f"no TPU compiler: {unavailable()}")
 @pytest.mark.parametrize("chip", CHIPS)
 def test_a_tpu_runs_one_call_there_and_one_back(chip):
-    found = compiled(chip, Shape(), "tpu", True)
+    (found,) = compiled(chip, Shape(), "tpu", (True,))
     assert found.operations == found.calls == 2
     assert found.compile_seconds < 60
 
