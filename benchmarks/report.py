@@ -223,7 +223,8 @@ def efficiency() -> str:
 def tpu_kernels() -> str:
     """What a TPU is to run for 64 x 500 steps, forward + backward."""
     lines = []
-    for found in record("tpu_kernels")["compiled"]:
+    rows = record("tpu_kernels")["compiled"]
+    for found in sorted(rows, key=lambda row: (row["chip"], row["hidden"])):
         xla, ours = (found[name]["forward_and_backward"] for name in ("xla", "tpu"))
         bundles = found["bundles_a_step"]
         lines.append(

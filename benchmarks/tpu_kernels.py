@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,14 @@ from jax.sharding import SingleDeviceSharding
 from rich.console import Console
 
 from benchmarks.gpu_kernels import Shape
-from benchmarks.harness import write_record
+from benchmarks.harness import RESULTS, write_record
 from lstm_jax import LSTMParams, LSTMState
 from lstm_jax.cli.program import run_command
 from lstm_jax.console import Sheet
 from lstm_jax.kernels import IMPLEMENTATIONS, tpu_loops, xla_accelerator
 
 CHIPS = {"v5e": "v5e:2x2", "v6e": "v6e:2x2"}
-LISTED = "v5e"  # the instructions of one are enough: to write them takes a minute a program
+LISTED = ("v5e", 100)  # of which the instructions are counted: to write them takes minutes
 # There is no TPU to ask, and another process may compile too.
 ENVIRONMENT = {
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
@@ -76,6 +77,8 @@ class Compiled:
 class Benchmark:
     """What to compile."""
 
+    chips: tuple[str, ...] = tuple(CHIPS)
+    """TPUs."""
     hidden: tuple[int, ...] = (100, 128, 256, 512)
     """Hidden units."""
 
@@ -202,43 +205,52 @@ def bodies(listing: str) -> Iterator[int]:
 
 
 def main() -> None:
-    """Compiles for every size and chip, prints a table and writes the record."""
+    """Compiles for every chip and size, prints a table and writes the record after each.
+
+    Rows of other chips and sizes stay in the record, so that a run can be broken off.
+    """
     benchmark, console = tyro.cli(Benchmark, prog="benchmarks.tpu_kernels"), Console()
     if reason := unavailable():
         raise ValueError(f"{reason}: pip install 'lstm_jax[tpu-compile]'")
-    rows, record = [], []
-    for chip in CHIPS:
-        for hidden in benchmark.hidden:
-            shape = Shape(hidden=hidden)
-            found: dict[str, Any] = {}
-            for implementation in ("xla", "tpu"):
-                forward, both = compiled(chip, shape, implementation, (False, True))
-                found[implementation] = {
-                    "forward": asdict(forward),
-                    "forward_and_backward": asdict(both),
-                }
-            bundles = bundles_a_step(chip, shape) if chip == LISTED else None
-            record.append({"chip": chip, **asdict(shape), **found, "bundles_a_step": bundles})
-            xla, ours = (found[name]["forward_and_backward"] for name in ("xla", "tpu"))
-            rows.append(
-                (
-                    chip,
-                    str(hidden),
-                    f"{xla['operations']:,}",
-                    str(ours["operations"]),
-                    f"{bundles['forward']:.0f}, {bundles['backward']:.0f}" if bundles else "",
-                    f"{ours['vmem_mib']:.1f}",
-                    f"{xla['compile_seconds']:.1f}",
-                    f"{ours['compile_seconds']:.1f}",
-                )
+    rows = []
+    for chip, hidden in product(benchmark.chips, benchmark.hidden):
+        shape = Shape(hidden=hidden)
+        found: dict[str, Any] = {}
+        for implementation in ("xla", "tpu"):
+            forward, both = compiled(chip, shape, implementation, (False, True))
+            found[implementation] = {
+                "forward": asdict(forward),
+                "forward_and_backward": asdict(both),
+            }
+        bundles = bundles_a_step(chip, shape) if (chip, hidden) == LISTED else None
+        row = {"chip": chip, **asdict(shape), **found, "bundles_a_step": bundles}
+        write_record("tpu_kernels", {"compiled": [*others(chip, hidden), row]}, console)
+        xla, ours = (found[name]["forward_and_backward"] for name in ("xla", "tpu"))
+        rows.append(
+            (
+                chip,
+                str(hidden),
+                f"{xla['operations']:,}",
+                str(ours["operations"]),
+                f"{bundles['forward']:.0f}, {bundles['backward']:.0f}" if bundles else "",
+                f"{ours['vmem_mib']:.1f}",
+                f"{xla['compile_seconds']:.1f}",
+                f"{ours['compile_seconds']:.1f}",
             )
+        )
     headers = (
         *("chip", "H", "operations\nin loops, xla", "calls,\ntpu", "bundles a step,\nthere, back"),
         *("VMEM,\nMiB", "compile,\nxla, s", "compile,\ntpu, s"),
     )
     title = "Forward + backward over 64 x 500 steps, D = 32, compiled and not run"
     console.print(Sheet(headers, rows, title))
-    write_record("tpu_kernels", {"compiled": record}, console)
+
+
+def others(chip: str, hidden: int) -> list[dict[str, Any]]:
+    """The rows of the record but for this one."""
+    path = RESULTS / "tpu_kernels.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))["compiled"] if path.exists() else []
+    return [row for row in kept if (row["chip"], row["hidden"]) != (chip, hidden)]
 
 
 if __name__ == "__main__":
