@@ -145,6 +145,7 @@ def _divide(
     """What of the hidden states of one text is due to each of its phrases, [T, P, H]."""
     params, reverse, _ = direction
     recurrent_kernel, bias = params.recurrent_kernel, params.bias
+    assert bias is not None  # the standard cell has one
     products = read.times(params.input_kernel)
     inside = phrases.astype(steps.cell.dtype)
     alone = _activated(bias[None])

@@ -34,9 +34,6 @@ class How(NamedTuple):
     rounded: bool
 
 
-_interpreted = False
-
-
 class Sizes(NamedTuple):
     """How many sequences and hidden units there are, and how many with those that are added."""
 
