@@ -1,7 +1,6 @@
 """The text classifier by scikit-learn's conventions: for pipelines, cross-validation and grids."""
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,12 +11,14 @@ from lstm_jax.predictor import Predictor
 from lstm_jax.recipes.fit import fit_corpus
 from lstm_jax.recipes.temporary import pack, unpack
 
+
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.utils import Tags, assert_all_finite, check_random_state, column_or_1d
+    from sklearn.utils import Tags
     from sklearn.utils.class_weight import compute_class_weight
-    from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted
+
+    from lstm_jax.scikit import labels_of, seed_of
 except ImportError:
     message = "lstm_jax.estimators needs scikit-learn 1.6: pip install 'lstm_jax[linear]'"
     raise ImportError(message) from None
@@ -131,15 +132,7 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):
             ValueError: in one line, if an argument or a parameter is not as described.
         """
         texts = self._texts(X)
-        if y is None:
-            raise ValueError(
-                "y must be given, got None: this requires y to be passed, but the target y is None"
-            )
-        labels: Any = column_or_1d(y, warn=True)
-        assert_all_finite(labels, input_name="y")
-        check_classification_targets(labels)
-        if len(labels) != len(texts):
-            raise ValueError(f"y must be as many as X, {len(texts):,}, got {len(labels):,}")
+        labels = labels_of(y, len(texts))
         classes, numbers = np.unique(labels, return_inverse=True)
         weights = self._weights(sample_weight, classes, labels)
         examples = Examples(texts, numbers.astype(np.int32))
@@ -152,7 +145,11 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"y must be of at least two classes, got one class, {only!r}")
         corpus = Corpus("python", examples, None, tuple(map(str, classes.tolist())))
         run = fit_corpus(
-            corpus, None, settings=self._settings(), seed=self._seed(), quiet=not self.verbose
+            corpus,
+            None,
+            settings=self._settings(),
+            seed=seed_of(self.random_state),
+            quiet=not self.verbose,
         )
         self.run_, self.classes_ = run, classes
         return self
@@ -217,8 +214,3 @@ class LSTMClassifier(ClassifierMixin, BaseEstimator):
                 raise ValueError(f"settings must be without {setting!r} where {name} is given")
             settings[setting] = value
         return settings
-
-    def _seed(self) -> int:
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
