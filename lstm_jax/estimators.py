@@ -11,7 +11,6 @@ from lstm_jax.predictor import Predictor
 from lstm_jax.recipes.fit import fit_corpus
 from lstm_jax.recipes.temporary import pack, unpack
 
-
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.utils import Tags

@@ -17,10 +17,11 @@ PROGRAMS = ("lstm_jax", "experiments", "benchmarks")
 STANDARD = sys.stdlib_module_names
 
 # The storeys, from the top; each may import itself and those named.
-GROUND = ("stops", "checked", "console", "files", "memory", "machine")
+GROUND = ("stops", "checked", "console", "files", "memory", "machine", "scikit")
 CORE = ("shapes", "sharding", "orthogonal", "cell", "recurrence", "variants", "kernels", "lstm")
-FREE = {"stops", "checked", "console", "memory", "machine", "shapes", "sharding", "orthogonal"}
-BELOW_RECIPES = "predictor train models data text nn core ground"
+FREE = {"stops", "checked", "console", "memory", "machine", "scikit", "shapes", "sharding"}
+FREE |= {"orthogonal"}
+BELOW_RECIPES = "sequences predictor train models data text nn core ground"
 STOREYS = {
     "benchmarks": "experiments front cli explain reports recipes " + BELOW_RECIPES,
     "experiments": "front cli explain reports recipes " + BELOW_RECIPES,
@@ -30,7 +31,8 @@ STOREYS = {
     "cli": "explain reports interop recipes predictor train models data text ground",
     "recipes": "reports predictor train models data text nn core ground",
     "reports": "train data text ground",
-    "interop": "reports predictor train models data text nn core ground",
+    "sequences": "train models data nn core ground",
+    "interop": "reports sequences predictor train models data text nn core ground",
     "predictor": "train models data text nn core ground",
     "train": "models data text nn core ground",
     "models": "nn core text ground",
@@ -50,9 +52,9 @@ EXCEPTIONS = {
 }
 # The core's own: what of others' it imports.
 CORE_LIBRARIES = {"jax", "numpy", "jaxtyping"}
-# The public LSTM functions, and what they call with the same arguments; and an estimator, which has
-# its settings one by one, as scikit-learn wants it.
-MANY_PARAMETERS = ("lstm", "recurrence", "cell", "variants", "kernels", "estimators")
+# The public LSTM functions, and what they call with the same arguments; and estimators, which have
+# their settings one by one, as scikit-learn wants it.
+MANY_PARAMETERS = ("lstm", "recurrence", "cell", "variants", "kernels", "estimators", "sequences")
 
 
 def modules(*folders: str) -> dict[str, Path]:

@@ -1,6 +1,7 @@
 """What is trained on sequences of numbers: a network for classes and one for forecasts."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import flax.linen as nn
 import jax
@@ -26,29 +27,29 @@ class SequenceNetwork(nn.Module):
             is not used.
         outputs: C, the number of logits.
         convolutions: the width in steps of each convolution below the LSTMs; each has as many
-            filters as the LSTMs have hidden units, and keeps the number of steps.
+            filters as the LSTMs have hidden units, keeps the number of steps, and is normalised
+            over its filters and rectified.
     """
 
     config: ModelConfig
     outputs: int
     convolutions: tuple[int, ...] = ()
 
-    @nn.compact
+    def setup(self) -> None:
+        filters = self.config.hidden_size
+        self.convolution = [nn.Conv(filters, (width,)) for width in self.convolutions]
+        self.normalisation = [nn.LayerNorm() for _ in self.convolutions]
+        self.stack = lstm_stack(self.config)
+        self.pooling = Pool(self.config.pooling)
+        self.output_dropout = Dropout(self.config.output_dropout)
+        self.head = nn.Dense(self.outputs)
+
     def __call__(self, inputs: Inputs, lengths: Lengths, *, train: bool = False) -> Logits:
         """Sequences [B, T, D], padding zero, and lengths [B] to logits [B, C]."""
-        for number, width in enumerate(self.convolutions):
-            inputs = _convolved(inputs, lengths, self.config.hidden_size, width, number)
-        encoding = lstm_stack(self.config)(inputs, lengths, train=train)
-        features = Pool(self.config.pooling)(encoding, lengths)
-        features = Dropout(self.config.output_dropout)(features, train=train)
-        return nn.Dense(self.outputs, name="head")(features)
-
-
-def _convolved(inputs: Array, lengths: Array, filters: int, width: int, number: int) -> Array:
-    """One convolution, normalised over its filters and rectified; zero in the padding."""
-    conv = nn.Conv(filters, (width,), padding="SAME", name=f"convolution_{number}")
-    normed = nn.LayerNorm(name=f"normalisation_{number}")(conv(inputs))
-    return zero_padding(jax.nn.relu(normed), lengths)
+        for convolve, normalise in zip(self.convolution, self.normalisation, strict=True):
+            inputs = zero_padding(jax.nn.relu(normalise(convolve(inputs))), lengths)
+        features = self.pooling(self.stack(inputs, lengths, train=train), lengths)
+        return self.head(self.output_dropout(features, train=train))
 
 
 class ForecastNetwork(nn.Module):
@@ -73,31 +74,37 @@ class ForecastNetwork(nn.Module):
     channels: int
     quantiles: tuple[float, ...]
 
-    @nn.compact
+    def setup(self) -> None:
+        outputs = self.horizon * self.channels * len(self.quantiles)
+        self.stack = lstm_stack(self.config)
+        self.output_dropout = Dropout(self.config.output_dropout)
+        self.head = nn.Dense(outputs)
+        self.linear = nn.Dense(outputs, kernel_init=nn.initializers.zeros)
+
     def __call__(
         self, windows: Float[Array, "B L F"], *, train: bool = False
     ) -> Float[Array, "B H D K"]:
         """Windows [B, L, F], as `lstm_jax.sequences.windows` makes them, to quantiles."""
-        outputs = self.horizon * self.channels * len(self.quantiles)
-        features = lstm_stack(self.config)(windows, train=train).last
-        features = Dropout(self.config.output_dropout)(features, train=train)
-        flat = windows.reshape(len(windows), -1)
-        linear = nn.Dense(outputs, kernel_init=nn.initializers.zeros, name="linear")(flat)
-        raw = nn.Dense(outputs, name="head")(features) + linear
+        features = self.output_dropout(self.stack(windows, train=train).last, train=train)
+        raw = self.head(features) + self.linear(windows.reshape(len(windows), -1))
         raw = raw.reshape(-1, self.horizon, self.channels, len(self.quantiles))
-        middle = self.quantiles.index(0.5)
-        is_median = jnp.arange(len(self.quantiles)) == middle
-        steps = jnp.where(is_median, raw, jax.nn.softplus(raw))
-        return steps @ jnp.asarray(spreading(len(self.quantiles), middle), steps.dtype)
+        distances = jnp.where(self.is_median, raw, jax.nn.softplus(raw))
+        return distances @ jnp.asarray(spreading(self.is_median), distances.dtype)
+
+    @property
+    def is_median(self) -> NDArray[np.bool_]:
+        """[K], which quantile is the median."""
+        return np.array(self.quantiles) == 0.5
 
 
-def spreading(count: int, middle: int) -> NDArray[np.float32]:
+def spreading(is_median: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The matrix [K, K] from the median and the distances between quantiles to quantiles.
 
     Those above the median are it plus the distances up to them, those below it minus them: with
     distances of 0 and above, quantiles never cross.
     """
-    rows, columns = np.indices((count, count))
+    middle = int(is_median.argmax())
+    rows, columns = np.indices((len(is_median), len(is_median)))
     above = (middle < rows) & (rows <= columns)
     below = (columns <= rows) & (rows < middle)
     return (above * 1.0 - below * 1.0 + (rows == middle)).astype(np.float32)
@@ -110,9 +117,21 @@ def check_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:
         ValueError: if they are not increasing probabilities with 0.5 among them.
     """
     values = tuple(float(each) for each in quantiles)
-    increasing = all(low < high for low, high in zip(values, values[1:], strict=False))
+    increasing = all(low < high for low, high in pairwise(values))
     if not increasing or 0.5 not in values or not 0 < values[0] <= values[-1] < 1:
         raise ValueError(
             f"quantiles must be increasing, between 0 and 1, 0.5 among them, got {quantiles}"
         )
     return values
+
+
+def check_convolutions(widths: Sequence[int]) -> tuple[int, ...]:
+    """The widths of convolutions as a tuple.
+
+    Raises:
+        ValueError: if they are not whole numbers of 1 and above.
+    """
+    whole = not isinstance(widths, str) and isinstance(widths, Sequence)
+    if not whole or not all(isinstance(each, int) and each >= 1 for each in widths):
+        raise ValueError(f"convolutions must be widths of at least 1, got {widths!r}")
+    return tuple(widths)

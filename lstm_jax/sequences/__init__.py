@@ -3,13 +3,13 @@
 Importing it needs scikit-learn; `lstm_jax.interop.onnx_sequences` writes both as ONNX models.
 """
 
-try:
-    import sklearn  # noqa: F401 - so that what is missing is named here
-except ImportError:
+from importlib.util import find_spec
+
+if find_spec("sklearn") is None:
     message = "lstm_jax.sequences needs scikit-learn 1.6: pip install 'lstm_jax[linear]'"
-    raise ImportError(message) from None
+    raise ImportError(message)
 
 from lstm_jax.sequences.classifier import SequenceClassifier
+from lstm_jax.sequences.forecaster import SequenceForecaster
 
-
-__all__ = ["SequenceClassifier"]
+__all__ = ["SequenceClassifier", "SequenceForecaster"]

@@ -72,7 +72,7 @@ def as_series(y: Any, name: str = "y", channels: int | None = None) -> Series:
 
 def check_observed(arrays: Sequence[Series], name: str) -> None:
     """Raises a ValueError if a channel has no value in any of the arrays."""
-    observed = np.array([np.isfinite(array).any(axis=0) for array in arrays]).any(axis=0)
+    observed = np.isfinite(np.concatenate(arrays)).any(axis=0)
     if not observed.all():
         channel = int(observed.argmin())
         where = f" in channel {channel}" if len(observed) > 1 else ""

@@ -32,9 +32,12 @@ class SequenceBatch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Sequences of features [T_n, F], and what is to be learnt of each, [N, ...]."""
+    """Sequences of features [T_n, F], and what is to be learnt of each, [N, ...].
 
-    sequences: Sequence[NDArray[np.float32]]
+    Of sequences in one array [N, T, F] no batch is wider than T.
+    """
+
+    sequences: Sequence[NDArray[np.float32]] | NDArray[np.float32]
     targets: NDArray[np.generic]
 
     def __len__(self) -> int:
@@ -42,6 +45,8 @@ class Examples:
 
     def take(self, rows: NDArray[np.integer]) -> "Examples":
         """Some of them."""
+        if isinstance(self.sequences, np.ndarray):
+            return Examples(self.sequences[rows], self.targets[rows])
         return Examples([self.sequences[row] for row in rows], self.targets[rows])
 
 
@@ -60,7 +65,10 @@ def batches(
         Batches of `size` rows, as wide as their bucket.
     """
     lengths = np.array([len(each) for each in examples.sequences], np.int32)
-    edges = bucket_edges(lengths, buckets) if rng is not None else _fixed_edges(lengths)
+    if isinstance(examples.sequences, np.ndarray):
+        edges = (examples.sequences.shape[1],)
+    else:
+        edges = bucket_edges(lengths, buckets) if rng is not None else _fixed_edges(lengths)
     bucket_of = np.searchsorted(edges, lengths)
     plan: list[tuple[int, NDArray[np.int64]]] = []
     for number, width in enumerate(edges):
@@ -85,9 +93,7 @@ def _fixed_edges(lengths: NDArray[np.int32]) -> tuple[int, ...]:
     return (*below, next(width for width in few_widths() if width >= longest))
 
 
-def _filled(
-    examples: Examples, rows: NDArray[np.int64], size: int, width: int
-) -> SequenceBatch:
+def _filled(examples: Examples, rows: NDArray[np.int64], size: int, width: int) -> SequenceBatch:
     inputs = np.zeros((size, width, examples.sequences[0].shape[1]), np.float32)
     lengths, weights = np.zeros(size, np.int32), np.zeros(size, np.float32)
     targets = np.zeros((size, *examples.targets.shape[1:]), examples.targets.dtype)
@@ -95,5 +101,9 @@ def _filled(
     for place, row in enumerate(rows):
         sequence = examples.sequences[row]
         inputs[place, : len(sequence)], lengths[place] = sequence, len(sequence)
-    targets[: len(rows)], numbers[: len(rows)], weights[: len(rows)] = examples.targets[rows], rows, 1
+    targets[: len(rows)], numbers[: len(rows)], weights[: len(rows)] = (
+        examples.targets[rows],
+        rows,
+        1,
+    )
     return SequenceBatch(inputs, lengths, targets, weights, numbers)

@@ -1,4 +1,4 @@
-"""What networks of sequences minimise; each is a `lstm_jax.train.losses.Loss` of its own batches."""
+"""What networks of sequences minimise: losses as in `lstm_jax.train.losses`, of other batches."""
 
 import math
 from dataclasses import dataclass
@@ -38,6 +38,10 @@ class SequenceClassification:
         """The network's parameters."""
         inputs, lengths = jnp.zeros((1, 1, self.features)), jnp.ones(1, jnp.int32)
         return self.network.init(key, inputs, lengths)["params"]
+
+    def initial(self) -> Params:
+        """Parameters of the network's shapes."""
+        return self.init(jax.random.key(0))
 
     def predict(self, params: Params, batch: SequenceBatch, **options: Any) -> Logits:
         """The logits [B, C]; C = 1 for two classes."""
@@ -82,6 +86,10 @@ class Pinball:
     def init(self, key: Array) -> Params:
         """The network's parameters."""
         return self.network.init(key, jnp.zeros((1, *self.shape)))["params"]
+
+    def initial(self) -> Params:
+        """Parameters of the network's shapes."""
+        return self.init(jax.random.key(0))
 
     def predict(self, params: Params, batch: SequenceBatch, **options: Any) -> Array:
         """The quantiles [B, H, D, K]."""

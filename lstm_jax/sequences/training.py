@@ -4,7 +4,6 @@ The step is that of the text classifier, `lstm_jax.train.step`.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from lstm_jax.checked import Count, Positive, Probability, Seed, Size, checked
+from lstm_jax.checked import Count, NotNegative, Positive, Probability, Seed, Size, checked
 from lstm_jax.console import say
 from lstm_jax.sequences.batches import Examples, batches, prediction_size
 from lstm_jax.sequences.losses import SequenceLoss, measure_step, predict_step
@@ -22,6 +21,9 @@ from lstm_jax.train.losses.base import zero_totals
 from lstm_jax.train.optimizer import make_optimizer
 from lstm_jax.train.step import init_state, train_step
 
+STEPS, EPOCHS = 1500, (20, 300)  # where the number of epochs is not given
+ENOUGH = 500  # examples of which a part is set aside by default
+
 
 @checked
 class Training:
@@ -29,13 +31,14 @@ class Training:
 
     learning_rate: Positive
     """Of Adam, at the start; it falls to zero along a cosine."""
-    epochs: Size
-    """Passes over the training examples, at most."""
+    epochs: Size | None
+    """Passes over the training examples, at most; None for 1,500 steps, but 20 to 300."""
     batch_size: Size
     """Examples of one step."""
-    patience: Count
-    """Epochs without a lower validation loss after which training ends; 0 for never."""
-    weight_decay: float
+    patience: Count | None
+    """Epochs without a lower validation loss after which training ends; 0 for never, None for a
+    quarter of the epochs."""
+    weight_decay: NotNegative
     """As in AdamW."""
     seed: Seed
     """Of weights, order and dropout."""
@@ -43,6 +46,19 @@ class Training:
     """Of a moving average of the weights, which predicts."""
     verbose: bool = False
     """Whether each epoch is printed."""
+
+
+def validation_fraction(given: float | None, examples: int) -> float:
+    """The share to set aside: what was given, or a tenth of many and nothing of few.
+
+    Raises:
+        ValueError: if it is not in [0, 1).
+    """
+    if given is None:
+        return 0.1 if examples >= ENOUGH else 0.0
+    if not 0 <= given < 1:
+        raise ValueError(f"validation_fraction must be at least 0 and below 1, got {given}")
+    return given
 
 
 class Trained(NamedTuple):
@@ -53,7 +69,7 @@ class Trained(NamedTuple):
 
 
 def train(
-    loss: SequenceLoss, settings: Training, examples: Examples, validation: Examples | None
+    loss: SequenceLoss, settings: Training, examples: Examples, validation: Examples
 ) -> Trained:
     """Trains a network.
 
@@ -61,27 +77,28 @@ def train(
         loss: what is minimised.
         settings: how.
         examples: what is learnt from.
-        validation: what chooses the epoch whose weights are kept; None keeps the last.
+        validation: what chooses the epoch whose weights are kept; none of none keeps the last.
 
     Raises:
         FloatingPointError: if the loss is no longer finite.
     """
     rng = np.random.default_rng(settings.seed)
-    lengths_seed = rng.bit_generator.state  # the number of batches does not depend on the order
-    per_epoch = sum(1 for _ in batches(examples, settings.batch_size, rng))
-    rng.bit_generator.state = lengths_seed
+    any_order = np.random.default_rng(0)  # the number of batches is the same in any
+    per_epoch = sum(1 for _ in batches(examples, settings.batch_size, any_order))
+    epochs = settings.epochs or int(np.clip(-(-STEPS // per_epoch), *EPOCHS))
+    patience = -(-epochs // 4) if settings.patience is None else settings.patience
     optimizer = make_optimizer(
         OptimizerConfig(
             settings.learning_rate, "cosine", clip_norm=1.0, weight_decay=settings.weight_decay
         ),
-        settings.epochs * per_epoch,
+        epochs * per_epoch,
     )
     plain: Any = loss
     state = init_state(plain, optimizer, settings.seed, keep_ema=True, keep_best=False)
     history: dict[str, list[float]] = {"loss": []}
     best, kept, console = math.inf, None, Console(quiet=not settings.verbose)
     best_epoch = 0
-    for epoch in range(1, settings.epochs + 1):
+    for epoch in range(1, epochs + 1):
         for batch in batches(examples, settings.batch_size, rng):
             given: Any = batch
             state, _ = train_step(plain, optimizer, settings.ema_decay, state, given)
@@ -93,14 +110,14 @@ def train(
                 f"learning_rate than {settings.learning_rate} may help"
             )
         line = f"epoch {epoch}, loss {history['loss'][-1]:.4f}"
-        if validation is not None:
+        if len(validation):
             measured = measure(loss, state.evaluated, validation)
             history.setdefault("validation_loss", []).append(measured)
             line += f", validation {measured:.4f}"
             if measured < best:
                 best, kept, best_epoch = measured, jax.device_get(state.evaluated), epoch
         say(console, line)
-        if kept is not None and 0 < settings.patience <= epoch - best_epoch:
+        if kept is not None and 0 < patience <= epoch - best_epoch:
             break
     return Trained(jax.device_get(state.evaluated) if kept is None else kept, history)
 
