@@ -36,19 +36,19 @@ class SequenceForecaster(BaseEstimator):
         horizon: H, the steps that are forecast.
         season: steps after which the series repeats itself, such as 12 for months; 1 for none.
         context: steps that a forecast is made from, rounded up to whole seasons; None for the
-            longest of three seasons, two horizons and 16 steps.
+            longest of two seasons, two horizons and 16 steps.
         quantiles: probabilities, increasing, 0.5 among them.
         hidden_size: units of the LSTM.
         layers: LSTM layers.
         layer_dropout, output_dropout: probabilities, between LSTM layers and before the last layer.
         learning_rate: Adam's, at the start; it falls to zero along a cosine.
         weight_decay: as in AdamW.
-        epochs: passes over the training windows, at most; None for 1,500 steps, but 20 to 300.
+        epochs: passes over the training windows, at most.
         batch_size: windows of one step.
         patience: epochs without a lower validation loss after which training ends; None for a
             quarter of the epochs, 0 for never.
         validation_fraction: share, in [0, 1), of each series' end that is set aside to choose the
-            epoch with the lowest loss. None for a tenth from 500 windows on, and else nothing.
+            epoch with the lowest loss; then the newest steps are not learnt from.
         random_state: a whole number for the same result each time, a NumPy RandomState, or None.
         verbose: print the loss of each epoch.
 
@@ -74,13 +74,13 @@ class SequenceForecaster(BaseEstimator):
         hidden_size: int = 32,
         layers: int = 1,
         layer_dropout: float = 0.0,
-        output_dropout: float = 0.2,
+        output_dropout: float = 0.5,
         learning_rate: float = 3e-3,
         weight_decay: float = 0.01,
-        epochs: int | None = None,
+        epochs: int = 30,
         batch_size: int = 32,
         patience: int | None = None,
-        validation_fraction: float | None = None,
+        validation_fraction: float = 0.0,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
     ) -> None:
@@ -258,7 +258,7 @@ class SequenceForecaster(BaseEstimator):
         windows = Windows(16, self.horizon, self.season)  # which checks the numbers
         context = self.context
         if context is None:
-            context = max(3 * windows.season, 2 * windows.horizon, 16)
+            context = max(2 * windows.season, 2 * windows.horizon, 16)
         context = Windows(context, 1, 1).context
         seasons = max(-(-context // windows.season), 2)
         fallback = usual_scale(series, windows.season)
