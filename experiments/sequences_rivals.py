@@ -46,7 +46,7 @@ def seasonal_naive(data: Forecasting, quantiles: Sequence[float]) -> list[Values
     found = []
     for origin in data.origins:
         known = filled(data.values[:origin])
-        error = np.std(known[data.season :] - known[: -data.season])
+        error = float(np.std(known[data.season :] - known[: -data.season]))
         steps = np.arange(data.horizon)
         median = known[origin - data.season + steps % data.season]
         spread = error * np.sqrt(steps // data.season + 1)
@@ -116,7 +116,7 @@ def _quiet(fit: Any, **options: Any) -> Any:
         return fit(**options)
 
 
-def _normal(mean: Values, spread: Values, quantiles: Sequence[float]) -> Values:
+def _normal(mean: Values, spread: NDArray[np.floating], quantiles: Sequence[float]) -> Values:
     return mean[:, None] + spread[:, None] * norm.ppf(quantiles)
 
 

@@ -91,7 +91,7 @@ class Graph:
             [helper.make_tensor_value_info(key, kind, shape) for key, (kind, shape) in each.items()]
             for each in (inputs, outputs)
         ]
-        graph = helper.make_graph(self._nodes, name, *values, self._constants)
+        graph = helper.make_graph(self._nodes, name, values[0], values[1], self._constants)
         opsets = [helper.make_opsetid(*each) for each in OPSETS.items()]
         model = helper.make_model(
             graph, producer_name="lstm_jax", opset_imports=opsets, ir_version=IR_VERSION

@@ -45,7 +45,8 @@ class SequenceNetwork(nn.Module):
         self.head = nn.Dense(self.outputs)
 
     def __call__(self, inputs: Inputs, lengths: Lengths, *, train: bool = False) -> Logits:
-        """Sequences [B, T, D], padding zero, and lengths [B] to logits [B, C]."""
+        """Sequences [B, T, D] and lengths [B] to logits [B, C]."""
+        inputs = zero_padding(inputs, lengths)  # a convolution would see it
         for convolve, normalise in zip(self.convolution, self.normalisation, strict=True):
             inputs = zero_padding(jax.nn.relu(normalise(convolve(inputs))), lengths)
         features = self.pooling(self.stack(inputs, lengths, train=train), lengths)

@@ -72,7 +72,8 @@ def as_series(y: Any, name: str = "y", channels: int | None = None) -> Series:
 
 def check_observed(arrays: Sequence[Series], name: str) -> None:
     """Raises a ValueError if a channel has no value in any of the arrays."""
-    observed = np.isfinite(np.concatenate(arrays)).any(axis=0)
+    steps: NDArray[np.bool_] = np.isfinite(np.concatenate(arrays))
+    observed: NDArray[np.bool_] = np.atleast_1d(steps.any(axis=0))
     if not observed.all():
         channel = int(observed.argmin())
         where = f" in channel {channel}" if len(observed) > 1 else ""
