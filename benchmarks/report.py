@@ -11,10 +11,14 @@ from typing import Any
 
 from benchmarks.devices import MACHINES, STEPS, WAYS, on_paper
 from benchmarks.harness import RESULTS
+from experiments import sequences_tables
 
 ROOT = Path(__file__).parents[1]
 EXPLANATION = ROOT / "docs" / "explanation"
-PAGES = (ROOT / "README.md", *(EXPLANATION / f"{n}.md" for n in ("speed", "scaling", "tpu-kernel")))
+PAGES = (
+    ROOT / "README.md",
+    *(EXPLANATION / f"{n}.md" for n in ("speed", "scaling", "tpu-kernel", "sequences")),
+)
 PLACE = re.compile(r"<!-- (\w+) -->\n.*?<!-- end -->", re.S)
 
 
@@ -241,6 +245,14 @@ def tpu_kernels() -> str:
     return markdown((*header, "vector memory, MiB"), lines)
 
 
+def other_sequences(kind: str) -> str:
+    """What was classified or forecast beside texts."""
+    path = ROOT / "experiments" / "results" / "sequences.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    ((header, table),) = (rest for name, *rest in sequences_tables.TABLES if name == kind)
+    return markdown(header, table(found[kind]))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "provenance": provenance,
     "summary": summary,
@@ -256,6 +268,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "gradients": gradients,
     "efficiency": efficiency,
     "tpu_kernels": tpu_kernels,
+    "sequences": lambda: other_sequences("classification"),
+    "forecasts": lambda: other_sequences("forecasts"),
 }
 
 if __name__ == "__main__":

@@ -16,12 +16,11 @@ if __name__ == "__main__":
     watch()  # before the imports below, which take seconds
 
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +36,7 @@ from experiments.sequences_data import (
     load_labelled,
     load_series,
 )
+from experiments.sequences_tables import OURS, TABLES, Found
 from lstm_jax.checked import Seed, checked
 from lstm_jax.cli.parsing import call
 from lstm_jax.cli.program import command_line, run_command
@@ -45,9 +45,6 @@ from lstm_jax.files import write_json
 from lstm_jax.machine import provenance
 from lstm_jax.sequences import SequenceClassifier, SequenceForecaster
 from lstm_jax.sequences.forecaster import QUANTILES
-
-OURS = "lstm_jax"
-Found = dict[str, Any]
 
 
 @checked
@@ -95,9 +92,9 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
             say(console, f"{name}, {model}, {seed}: {of_model[seed]}")
             if study.record:
                 write_json(study.record, {**found, **about})
-    for kind, table in (("classification", accuracies), ("forecasts", errors)):
+    for kind, header, table in TABLES:
         if rows := table(found[kind]):
-            console.print(Sheet(HEADERS[kind], rows))
+            console.print(Sheet(header, rows))
 
 
 Job = tuple[str, str, Callable[[], Found]]  # the model, the seed or "once", what measures it
@@ -176,58 +173,6 @@ def scores(data: Forecasting, quantiles: Sequence[NDArray[np.float64]]) -> Found
         "pinball": round(float(np.nanmean(pinball) / unit), 4),
         "coverage": round(float(inside[there].mean()), 4),
     }
-
-
-HEADERS = {
-    "classification": ("data", "train, test", "model", "accuracy", "spread", "minutes"),
-    "forecasts": ("series", "model", "MASE", "spread", "pinball", "coverage", "minutes"),
-}
-
-
-def accuracies(found: Found) -> list[list[str]]:
-    """A row for each data set and model; of several seeds the mean and standard deviation."""
-    rows = []
-    for name, of_task in found.items():
-        sizes = ", ".join(f"{size:,}" for size in of_task["sizes"].values())
-        for model, runs in models(of_task):
-            values = [each["accuracy"] for each in runs]
-            rows.append([name, sizes, model, mean(values), spread(values), minutes(runs)])
-    return rows
-
-
-def errors(found: Found) -> list[list[str]]:
-    """A row for each series and model."""
-    rows = []
-    for name, of_task in found.items():
-        for model, runs in models(of_task):
-            mase, pinball, coverage = (
-                [each[part] for each in runs] for part in ("mase", "pinball", "coverage")
-            )
-            share = f"{statistics.mean(coverage):.0%}"
-            cells = [mean(mase), spread(mase), mean(pinball), share, minutes(runs)]
-            rows.append([name, model, *cells])
-    return rows
-
-
-def models(of_task: Found) -> list[tuple[str, list[Found]]]:
-    """The models of a task, with what was measured for each seed."""
-    about = ("sizes", "origins", "horizon")
-    return [(name, list(each.values())) for name, each in of_task.items() if name not in about]
-
-
-def mean(values: Sequence[float]) -> str:
-    """To three decimals."""
-    return f"{statistics.mean(values):.3f}"
-
-
-def spread(values: Sequence[float]) -> str:
-    """The standard deviation of several."""
-    return f"{statistics.stdev(values):.3f}" if len(values) > 1 else ""
-
-
-def minutes(runs: Sequence[Found]) -> str:
-    """Of the slowest."""
-    return f"{max(each['minutes'] for each in runs):.1f}"
 
 
 if __name__ == "__main__":

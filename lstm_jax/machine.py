@@ -17,7 +17,7 @@ import jax
 
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tokenizers"),
-    *("torch", "keras", "tensorflow_cpu", "onnxruntime", "scikit-learn"),
+    *("torch", "keras", "tensorflow_cpu", "onnxruntime", "scikit-learn", "aeon", "statsmodels"),
 )
 
 

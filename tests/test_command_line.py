@@ -10,7 +10,7 @@ from typing import Annotated
 import pytest
 from tyro.conf import Positional, arg
 
-from experiments import ablation, five_classes, long_lag, stability
+from experiments import ablation, five_classes, long_lag, sequences, stability
 from experiments.imdb import command as imdb
 from lstm_jax import cli
 from lstm_jax.checked import Probability, Seed, checked
@@ -24,6 +24,7 @@ PROGRAMS: dict[str, Callable[[], None]] = {
     "experiments.imdb": imdb.main,
     "experiments.long_lag": long_lag.main,
     "experiments.ablation": ablation.main,
+    "experiments.sequences": sequences.main,
     "experiments.stability": stability.main,
     "experiments.five_classes": five_classes.main,
 }

@@ -17,6 +17,7 @@ SMALL = {
     '"imdb", BILSTM.train.epochs': '"builtin", 1',
     "count, epochs = 8500, 5": "count, epochs = 700, 1",
     "training_steps = 30, 24, 1500": "training_steps = 30, 24, 3",
+    "count, epochs, passes = 400, 40, 20": "count, epochs, passes = 20, 1, 1",
     "some = held_out[:30]": "some = held_out[:2]",
 }
 LARGEST = 400_000  # bytes of a notebook with its outputs
@@ -72,6 +73,14 @@ def test_the_notebook_of_steps_runs(names):
 def test_the_notebook_of_explanations_runs(names):
     assert names["values"].shape == (6, len(names["words"]))
     assert 0 <= names["unit"] < names["run"].config.model.hidden_size
+
+
+@pytest.mark.parametrize("names", ["time_series"], indirect=True)
+def test_the_notebook_of_time_series_runs(names):
+    assert names["quantiles"].shape == (24, 7)
+    assert (np.diff(names["quantiles"], axis=1) >= 0).all()
+    assert names["classifier"].classes_.tolist() == ["down first", "up first"]
+    assert np.isfinite(names["median"]).all()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -24,6 +24,10 @@ def as_sequences(X: Any, *, channels_first: bool = False, channels: int | None =
         ValueError: if there is none, one has no step, another number of dimensions or channels, or
             a value that is neither finite nor NaN.
     """
+    if hasattr(X, "tocsr"):
+        raise ValueError("X must be dense arrays, got sparse data, which is not supported")
+    if hasattr(X, "__array__") and not hasattr(X, "ndim"):
+        X = np.asarray(X)
     dimensions = getattr(X, "ndim", None)  # of arrays and data frames
     if dimensions not in (None, 1, 2, 3) or (dimensions is None and not isinstance(X, Sequence)):
         got = f"{dimensions} dimensions" if dimensions else type(X).__name__
@@ -84,11 +88,9 @@ def _numbers(given: Any, name: str) -> NDArray[np.float64]:
     try:
         array = np.asarray(given)
         if np.iscomplexobj(array):
-            raise ValueError(f"{name} must be real numbers, got complex data not supported")
+            raise TypeError("complex numbers: Complex data not supported")
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        if "complex" in str(error):
-            raise
         raise ValueError(f"{name} must be an array of numbers, got {_first_line(error)}") from None
 
 
