@@ -249,8 +249,8 @@ def other_sequences(kind: str) -> str:
     """What was classified or forecast beside texts."""
     path = ROOT / "experiments" / "results" / "sequences.json"
     found = json.loads(path.read_text(encoding="utf-8"))
-    ((header, table),) = (rest for name, *rest in sequences_tables.TABLES if name == kind)
-    return markdown(header, table(found[kind]))
+    table = sequences_tables.TABLES[kind]
+    return markdown(table.header, table.rows(found[kind]))
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -92,9 +92,9 @@ def run(study: Annotated[Study, arg(name="")]) -> None:
             say(console, f"{name}, {model}, {seed}: {of_model[seed]}")
             if study.record:
                 write_json(study.record, {**found, **about})
-    for kind, header, table in TABLES:
-        if rows := table(found[kind]):
-            console.print(Sheet(header, rows))
+    for kind, table in TABLES.items():
+        if rows := table.rows(found[kind]):
+            console.print(Sheet(table.header, rows))
 
 
 Job = tuple[str, str, Callable[[], Found]]  # the model, the seed or "once", what measures it

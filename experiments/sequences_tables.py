@@ -1,8 +1,8 @@
 """The record of `experiments.sequences` as tables."""
 
 import statistics
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from experiments.sequences_data import PUBLISHED
 
@@ -32,14 +32,11 @@ def errors(found: Found) -> list[list[str]]:
         for model, runs in of_task.items():
             if model in ("origins", "horizon"):
                 continue
-            mase, pinball, coverage, minutes = (
-                [run[part] for run in runs.values()]
-                for part in ("mase", "pinball", "coverage", "minutes")
+            mase, pinball, coverage = (
+                [run[part] for run in runs.values()] for part in ("mase", "pinball", "coverage")
             )
             share = f"{statistics.mean(coverage):.0%}".replace("%", " %")
-            rows.append(
-                [name, model, *map(with_spread, (mase, pinball)), share, f"{max(minutes):.1f}"]
-            )
+            rows.append([name, model, with_spread(mase), with_spread(pinball), share])
     return rows
 
 
@@ -57,11 +54,14 @@ def with_spread(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.3f}{deviation}"
 
 
-TABLES = (
-    ("classification", ("accuracy, %", "train, test", OURS, *RIVALS, "published"), accuracies),
-    (
-        "forecasts",
-        ("series", "model", "MASE", "pinball", "within 90 %", "minutes"),
-        errors,
-    ),
-)
+class Kind(NamedTuple):
+    """What the columns of a table are called, and what makes its rows of a part of the record."""
+
+    header: tuple[str, ...]
+    rows: Callable[[Found], list[list[str]]]
+
+
+TABLES = {
+    "classification": Kind(("accuracy, %", "train, test", OURS, *RIVALS, "published"), accuracies),
+    "forecasts": Kind(("series", "model", "MASE", "pinball", "within 90 %"), errors),
+}

@@ -71,7 +71,7 @@ def test_rows_have_means_and_spreads():
     assert row == ["GunPoint", "50, 1,150", "92.0 ± 2.0", "", "", "LSTM-FCN 100, 1-NN DTW 90.7"]
     of_model = {"once": {"mase": 0.5, "pinball": 0.25, "coverage": 0.875, "minutes": 0.04}}
     (row,) = errors({"co2": {"origins": [1], "horizon": 2, "ETS": of_model}})
-    assert row == ["co2", "ETS", "0.500", "0.250", "88 %", "0.0"]
+    assert row == ["co2", "ETS", "0.500", "0.250", "88 %"]
 
 
 def test_what_is_missing_or_unknown_is_told_in_one_line(monkeypatch):

@@ -26,15 +26,16 @@ def as_sequences(X: Any, *, channels_first: bool = False, channels: int | None =
     """
     if hasattr(X, "tocsr"):
         raise ValueError("X must be dense arrays, got sparse data, which is not supported")
-    if hasattr(X, "__array__") and not hasattr(X, "ndim"):
-        X = np.asarray(X)
-    dimensions = getattr(X, "ndim", None)  # of arrays and data frames
-    if dimensions not in (None, 1, 2, 3) or (dimensions is None and not isinstance(X, Sequence)):
-        got = f"{dimensions} dimensions" if dimensions else type(X).__name__
+    given = np.asarray(X) if hasattr(X, "__array__") and not hasattr(X, "ndim") else X
+    dimensions = getattr(given, "ndim", None)  # of arrays and data frames
+    if dimensions not in (None, 1, 2, 3) or (
+        dimensions is None and not isinstance(given, Sequence)
+    ):
+        got = f"{dimensions} dimensions" if dimensions else type(given).__name__
         raise ValueError(f"X must be a list of arrays [T, D], or one array [N, T, D], got {got}")
-    if len(X) == 0:
+    if len(given) == 0:
         raise ValueError("X must have at least one sequence, got none: 0 sample(s)")
-    rows: Any = np.asarray(X) if dimensions in (2, 3) else X
+    rows: Any = np.asarray(given) if dimensions in (2, 3) else given
     order = "[D, T]" if channels_first else "[T, D]"
     sequences = []
     for number, row in enumerate(rows):
