@@ -12,6 +12,7 @@ docs/explanation/gpu-kernel.md tells how they are computed.
 
 import ctypes
 import os
+from bisect import bisect_right
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -108,16 +109,26 @@ def cannot_compute(dtype: jnp.dtype, hidden_size: int, precision: str | None = N
         return UNAVAILABLE
     if dtype != jnp.float32:
         return f"it computes in float32, not in {dtype}"
-    limit, rounded = _shared_memory(), precision == "bfloat16"
-    if library.lstm_gpu_shared_bytes(hidden_size, rounded) <= limit:
+    limit = _shared_memory()
+    largest = _largest(precision == "bfloat16", limit)
+    if hidden_size <= largest:
         return ""
-    largest = hidden_size
-    while library.lstm_gpu_shared_bytes(largest, rounded) > limit:
-        largest -= 1
     return (
         f"hidden_size must be at most {largest} for the {limit} bytes of shared memory of this GPU "
         f"with precision={precision!r}, got {hidden_size}"
     )
+
+
+@cache
+def _largest(rounded: bool, limit: int) -> int:
+    """The largest H whose recurrent kernel fits so many bytes of shared memory."""
+    library = _LIBRARY or _HOST
+    assert library is not None
+
+    def needed(hidden_size: int) -> int:
+        return library.lstm_gpu_shared_bytes(hidden_size, rounded)
+
+    return bisect_right(range(1, limit), limit, key=needed)
 
 
 def unsupported(dtype: jnp.dtype, hidden_size: int, precision: str | None = None) -> str:

@@ -124,8 +124,10 @@ def train_classifier(
     loss: Loss = Classification(model, config.train.label_smoothing)
     if config.train.adversarial > 0:
         loss = Adversarial(loss, config.train.adversarial)
-    start = initial_parameters(run, source, (ids, corpus.unlabelled), tokenizer)
     evaluate = None if validation is None else evaluator(run, model, tokenizer, validation)
+    if config.text.cooccurrence_window > 0:  # which makes vectors of the size that is checked
+        check_fit(config, loss, batches, evaluate=evaluate)
+    start = initial_parameters(run, source, (ids, corpus.unlabelled), tokenizer)
     steps = check_fit(config, loss, batches, evaluate=evaluate, start=start)
     with doing(console, "checking the texts"):
         parts = {"train": examples, "validation": validation, "test": corpus.test}
