@@ -51,8 +51,8 @@ def test_a_model_that_memory_cannot_hold_is_refused_in_one_line_before_anything_
 
 
 def test_batches_that_memory_cannot_hold_end_in_one_line(table, tmp_path, monkeypatch, capsys):
-    # Gates of 250 GB; the embeddings, which are computed before them, are small.
-    sizes = ["--train.batch-size", 500_000, "--model.hidden-size", 2_000]
+    # Gates of 130 GB; the embeddings, which are computed before them, are small.
+    sizes = ["--train.batch-size", 1_000_000, "--model.hidden-size", 500]
     sizes += ["--model.embedding-size", 1]
     complaint = complaint_of(["train", table, tmp_path / "run", *sizes], monkeypatch, capsys)
     assert complaint.startswith("lstm-jax: not enough memory (out of memory allocating ")
