@@ -16,10 +16,10 @@ from lstm_jax.machine import refuse_after_fork
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.shapes import Params
 from lstm_jax.text import NGrams, WordTokenizer
-from lstm_jax.train.checkpoints import load_weights
 from lstm_jax.train.config import Config
 from lstm_jax.train.metrics import Metrics, compute_metrics, probabilities
 from lstm_jax.train.prediction import predict_logits
+from lstm_jax.train.quantized import weights_of
 from lstm_jax.train.run_folder import RunFolder
 from lstm_jax.train.step import all_devices
 
@@ -67,7 +67,7 @@ class Predictor:
         self.model = TextClassifier(config.model, size, classes, ngrams)
         self._shardings = all_devices()
         if params is None:
-            params = load_weights(RunFolder(path).weights, self._init)
+            params = weights_of(RunFolder(path), self._init)
         self.params = jax.device_put(params, self._shardings.replicated)
 
     def _init(self) -> Params:

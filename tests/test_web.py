@@ -22,9 +22,10 @@ from lstm_jax.explain.readout import class_target
 from lstm_jax.explain.trace import trace_classifier
 from lstm_jax.interop.web import page, proof
 from lstm_jax.interop.web.card import Card
-from lstm_jax.interop.web.tables import Levels, quantise
+from lstm_jax.interop.web.tables import Levels
 from lstm_jax.predictor import Predictor
 from lstm_jax.text import NGrams, WordTokenizer
+from lstm_jax.train.quantized import quantise
 
 NODE = shutil.which("node")
 CHROMIUM = proof.find_browser()

@@ -106,10 +106,47 @@ class NGrams:
             numbers.append(first)
         return numbers
 
+    def pruned(
+        self, kept: Sequence[NDArray[np.bool_]], vocabulary_size: int
+    ) -> tuple[NGrams, list[NDArray[np.integer]]]:
+        """Leaves n-grams out.
+
+        Args:
+            kept: of n-grams of two tokens, of three, ...: which of them to keep, [count] each. One
+                that a longer n-gram begins with stays in any case.
+            vocabulary_size: the number of token ids from now on, which may be smaller; n-grams of
+                other tokens are left out.
+
+        Returns:
+            The n-grams that stay, and their ids until now, ascending; lengths of which there are
+            none are left out.
+        """
+        known, possible = np.arange(self.vocabulary_size) < vocabulary_size, []
+        for keys, keep in zip(self.keys, kept, strict=True):
+            first, last = np.divmod(keys, self.vocabulary_size)
+            # A shorter one stays if a longer one needs it, which is known further down.
+            known = known[first] & (last < vocabulary_size)
+            possible.append(known & keep)
+        stay = [part.copy() for part in possible]
+        for length in range(len(stay) - 1, 0, -1):
+            stay[length - 1][self.keys[length][stay[length]] // self.vocabulary_size] = True
+        found: list[NDArray[np.int32]] = []
+        rows: list[NDArray[np.integer]] = []
+        places = np.arange(self.vocabulary_size)
+        for keys, part in zip(self.keys, stay, strict=True):
+            if not part.any():
+                break
+            first, last = np.divmod(keys[part], self.vocabulary_size)
+            found.append(places[first] * vocabulary_size + last)
+            rows.append(np.flatnonzero(part))
+            places = np.cumsum(part) - 1
+        return NGrams(vocabulary_size, found), rows
+
     def save(self, path: Path) -> None:
         """Writes them as JSON, whole or not at all."""
         keys = [part.tolist() for part in self.keys]
-        write_text(path, json.dumps({"vocabulary_size": self.vocabulary_size, "keys": keys}))
+        saved = {"vocabulary_size": self.vocabulary_size, "keys": keys}
+        write_text(path, json.dumps(saved, separators=(",", ":")))
 
     @classmethod
     def load(cls, path: Path) -> NGrams:

@@ -131,6 +131,22 @@ class WordTokenizer:
         """What `save` writes, on one line."""
         return self._tokenizer.to_str()
 
+    def most_frequent(self, size: int) -> WordTokenizer:
+        """The same tokenizer with fewer tokens; the others become unknown.
+
+        Args:
+            size: the number of ids that stay, the lowest; at least 4.
+
+        Raises:
+            ValueError: if tokens are pieces of words, of which longer ones are made of others.
+        """
+        if RULES[self._preset].pieces:
+            raise ValueError("tokenizer must have words or characters to leave some out, got bpe")
+        kept = {word: index for index, word in enumerate(self._words[:size])}
+        return WordTokenizer(
+            _with_rules(self._preset, models.WordLevel(kept, unk_token=SPECIAL_WORDS[UNKNOWN]))
+        )
+
     @property
     def preset(self) -> str:
         """The rules by which a text is cut into tokens, one of the presets."""

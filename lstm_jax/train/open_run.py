@@ -275,6 +275,7 @@ def _existing(
 ) -> OpenRun:
     """The run in a folder, if it is the one that is asked for."""
     finished = folder.result.exists()
+    folder.refuse_quantized("run")
     if not request.resume:
         raise ValueError(
             f"run folder {folder.path} holds {'a finished' if finished else 'an unfinished'} run; "

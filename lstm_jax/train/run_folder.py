@@ -98,6 +98,11 @@ class RunFolder(NamedTuple):
         return self.path / "calibration.json"
 
     @property
+    def quantized(self) -> Path:
+        """How a run was made smaller, a `Quantization`, JSON; none of a run as it was trained."""
+        return self.path / "quantized.json"
+
+    @property
     def metrics(self) -> Path:
         """How training went, a JSON record a line."""
         return self.path / "metrics.jsonl"
@@ -157,7 +162,8 @@ class RunFolder(NamedTuple):
 
     def predicted_from(self) -> list[Path]:
         """The files that a prediction needs."""
-        files = [self.config, self.data, self.tokenizer, self.ngrams, self.calibration, self.result]
+        files = [self.config, self.data, self.tokenizer, self.ngrams, self.calibration]
+        files += [self.quantized, self.result]
         return [file for file in files if file.exists()] + _files_below(self.weights)
 
     def load_result(self) -> Result:
@@ -168,11 +174,13 @@ class RunFolder(NamedTuple):
         """
         checksums = read_json(self.result, _Sealed).checksums
         result = _check_seal(self.result)
-        for file in (self.config, self.data, self.tokenizer, self.ngrams):
+        for file in (self.config, self.data, self.tokenizer, self.ngrams, self.quantized):
             _check(file, checksums.get(file.name))
         again = (
             f"; delete {self.result} and give --resume to make it again from the last checkpoint"
         )
+        if self.quantized.exists():
+            again = "; make the quantised run again"
         _check(self.calibration, checksums.get(self.calibration.name), again)
         if not self.weights.is_dir():
             raise ValueError(f"{self.weights}: missing{again}")
@@ -180,6 +188,18 @@ class RunFolder(NamedTuple):
         for file in sorted(listed | set(_files_below(self.weights))):
             _check(file, checksums.get(self._name(file)), again)
         return Result.from_json(result)
+
+    def refuse_quantized(self, argument: str) -> None:
+        """Refuses a run that was made smaller where one as it was trained is needed.
+
+        Raises:
+            ValueError: naming the argument.
+        """
+        if self.quantized.exists():
+            raise ValueError(
+                f"{argument} must be a run as it was trained, and {self.path} is quantised;"
+                " give the run that it was made of"
+            )
 
     def fingerprint(self) -> str:
         """The checksum of all that another run can take from this one, which is finished."""
@@ -200,6 +220,7 @@ def finished_run(init: Path | None) -> RunFolder | None:
     folder = RunFolder(init)
     if not folder.result.exists():
         raise ValueError(f"init must be the folder of a finished run; {init} has none")
+    folder.refuse_quantized("init")
     if folder.config.exists():
         Config.load(folder.config)  # first, since one of another version is otherwise unreadable
     folder.load_result()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lstm_jax.nn.layer import REVERSED
 from lstm_jax.predictor import Predictor
+from lstm_jax.train.quantized import quantise
 
 CELLS = ("lstm", "peephole", "coupled", "no_bias")
 _FINEST = 32_767
@@ -76,28 +77,6 @@ class _Packer:
         offset = len(self.bytes)
         self.bytes += array.astype(array.dtype.newbyteorder("<")).tobytes()
         return {"kind": array.dtype.name, "offset": offset, "size": array.size}
-
-
-def quantise(
-    matrix: NDArray[np.floating], levels: int
-) -> tuple[NDArray[np.signedinteger], NDArray[np.uint16], float]:
-    """Writes each row as whole numbers times a scale, rounded to the nearest.
-
-    Args:
-        matrix: [R, C].
-        levels: the largest magnitude of a whole number, from 1 to 32,767.
-
-    Returns:
-        The numbers [R, C], int8 if they fit; the scales [R], themselves whole numbers; and the
-        step: an element is number · scale · step.
-    """
-    largest = np.abs(matrix).max(axis=1, initial=0.0).astype(np.float64)
-    step = float(largest.max(initial=0.0)) / levels / 65_535 or 1.0
-    # Rounded up, so that no number is beyond the levels.
-    scales = np.ceil(largest / levels / step - 1e-9).clip(1, 65_535).astype(np.uint16)
-    matrix = np.ascontiguousarray(matrix)
-    numbers = np.rint(matrix / (scales[:, None] * step)).clip(-levels, levels)
-    return numbers.astype(np.int8 if levels <= 127 else np.int16), scales, step
 
 
 def pack(run: Predictor, levels: Levels | None = None) -> Packed:
