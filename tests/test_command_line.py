@@ -220,7 +220,7 @@ def test_the_limits_above_are_those_of_all_options_with_a_number(capsys, monkeyp
     assert of(cli.main, "check --help") == set(LIMITS)
     assert of(cli.main, "pretrain --help") == {*LIMITS, *OF_DISTRIBUTED, "--samples"}
     assert of(cli.main, "predict --help") == set(OF_PREDICT)
-    for name in ("evaluate", "compare", "inspect", "export", "completion"):
+    for name in ("evaluate", "compare", "inspect", "quantize", "export", "completion"):
         assert of(cli.main, f"{name} --help") == set()
     assert of(imdb.main, "bilstm --help") == {*LIMITS, "--seeds"}
     assert of(long_lag.main, "--help") == {*OF_LONG_LAG, "--seeds"}
