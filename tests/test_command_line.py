@@ -220,12 +220,19 @@ def test_the_limits_above_are_those_of_all_options_with_a_number(capsys, monkeyp
     assert of(cli.main, "check --help") == set(LIMITS)
     assert of(cli.main, "pretrain --help") == {*LIMITS, *OF_DISTRIBUTED, "--samples"}
     assert of(cli.main, "predict --help") == set(OF_PREDICT)
-    for name in ("evaluate", "compare", "inspect", "quantize", "export", "completion"):
+    for name in ("evaluate", "compare", "inspect", "export", "completion"):
         assert of(cli.main, f"{name} --help") == set()
+    assert of(cli.main, "quantize --help") == {"--max-mb"}
     assert of(imdb.main, "bilstm --help") == {*LIMITS, "--seeds"}
     assert of(long_lag.main, "--help") == {*OF_LONG_LAG, "--seeds"}
     for each in (ablation, stability, five_classes):
         assert of(each.main, "--help") == {"--seeds"}
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
+def test_a_smaller_run_has_more_than_no_bytes(monkeypatch, capsys, value):
+    found = said(monkeypatch, capsys, f"quantize run small --max-mb {value}")
+    assert found == f"--max-mb must be above 0 and finite, got {float(value)}"
 
 
 def test_the_samples_of_a_language_model_are_at_least_one(tmp_path, monkeypatch, capsys):

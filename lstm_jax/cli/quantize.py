@@ -41,7 +41,7 @@ def quantize(
     from lstm_jax.recipes.quantize import quantize as made_smaller
 
     if not 0 < max_mb < float("inf"):
-        raise ValueError(f"max_mb must be above 0, got {max_mb}")
+        raise ValueError(f"max_mb must be above 0 and finite, got {max_mb}")
     if data is not None:
         check_reading([data], reading)
     elif given := reading.given():

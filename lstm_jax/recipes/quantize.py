@@ -133,7 +133,7 @@ def quantize(
 
         plan = _largest(run, fits)
         if plan is None:
-            least = math.ceil((_total(folder) + MARGIN) / 1e4) / 100
+            least = math.ceil((_total(folder) + 2 * MARGIN) / 1e4) / 100
             raise ValueError(
                 f"max_mb must be at least {least} for this run, got {max_bytes / 1e6:g}"
             )
@@ -288,7 +288,7 @@ def _write(
         data=result.outcome.data,
         steps=result.outcome.steps,
         best_step=result.outcome.best_step,
-        test={} if measured is None else measured.after.as_dict(),
+        test={} if measured is None else {**measured.after.as_dict()},
         objective=result.outcome.objective,
     )
     arrays = checksum_of_arrays(smaller.params)

@@ -137,7 +137,7 @@ class NGrams:
             if not part.any():
                 break
             first, last = np.divmod(keys[part], self.vocabulary_size)
-            found.append(places[first] * vocabulary_size + last)
+            found.append((places[first] * vocabulary_size + last).astype(np.int32))
             rows.append(np.flatnonzero(part))
             places = np.cumsum(part) - 1
         return NGrams(vocabulary_size, found), rows

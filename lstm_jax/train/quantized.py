@@ -11,7 +11,7 @@ lower rank".
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
@@ -201,4 +201,4 @@ def _by_name(function: Callable[..., Any], *trees: Params) -> Params:
     def named(path: Any, *leaves: Any) -> Any:
         return function(jax.tree_util.keystr(path, simple=True, separator="/"), *leaves)
 
-    return cast(Params, jax.tree_util.tree_map_with_path(named, *trees))
+    return jax.tree_util.tree_map_with_path(named, *trees)
