@@ -97,24 +97,45 @@ def bytes_of_run(run: Predictor) -> int:
     return sum(file.stat().st_size for file in RunFolder(run.path).predicted_from())
 
 
-def test_precision_goes_first_then_ngrams_then_words(run, tmp_path):
-    least = smallest(run, tmp_path)
-    plans = []
-    sizes = [0.6, 0.5, 0.45, 0.4]
-    for number, size in enumerate([int(s * bytes_of_run(run)) for s in sizes] + [least]):
-        plans.append(made(run, tmp_path / str(number), size).plan)
-    order = [(recipe.PRECISIONS.index(plan.precision), -plan.ngrams) for plan in plans]
-    assert order == sorted(order)
-    assert [plan.vocabulary for plan in plans] == sorted(
-        (p.vocabulary for p in plans), reverse=True
-    )
+def test_precision_goes_first_then_ngrams_then_words(run):
+    every, words = ngrams_of(run), run.tokenizer.vocabulary_size
+
+    def cost(plan: recipe.Plan) -> int:
+        precision = len(recipe.PRECISIONS) - recipe.PRECISIONS.index(plan.precision)
+        return 1000 * precision + plan.ngrams + 10 * plan.vocabulary
+
+    whole = cost(recipe.Plan(recipe.PRECISIONS[0], every, words))
+    found = [
+        recipe._largest(run, lambda plan, most=most: cost(plan) <= most) for most in range(whole)
+    ]
+    plans = [plan for plan in found if plan is not None]
+    assert plans[-1].precision == recipe.PRECISIONS[1]
+    assert (plans[0].ngrams, plans[0].vocabulary) == (0, max(4, words // recipe.FEWEST_WORDS))
+    assert [cost(plan) for plan in plans] == sorted(cost(plan) for plan in plans)
     for plan in plans:
-        assert plan.precision == recipe.PRECISIONS[-1] or plan.ngrams == ngrams_of(run)
-        assert plan.ngrams == 0 or plan.vocabulary == run.tokenizer.vocabulary_size
-    assert plans[-1].ngrams < ngrams_of(run)
-    smaller = lstm_jax.load(tmp_path / "4")
-    assert smaller.tokenizer.vocabulary_size == plans[-1].vocabulary
-    assert len(smaller.predict(["verdict1", ""])) == 2
+        assert plan.precision == recipe.PRECISIONS[-1] or plan.ngrams == every
+        assert plan.ngrams == 0 or plan.vocabulary == words
+
+
+def test_what_is_left_of_words_and_ngrams_still_predicts(run):
+    for kept in (
+        recipe.Plan(recipe.PRECISIONS[-1], 5, 13),
+        recipe.Plan(recipe.PRECISIONS[-1], 0, 8),
+    ):
+        smaller = recipe.make_smaller(run, kept)
+        opened = Predictor(
+            run.path,
+            run.config,
+            run.class_names,
+            smaller.tokenizer,
+            smaller.params,
+            ngrams=smaller.ngrams,
+        )
+        assert opened.tokenizer.vocabulary_size == min(
+            kept.vocabulary, run.tokenizer.vocabulary_size
+        )
+        assert ngrams_of(opened) in range(kept.ngrams, 2 * kept.ngrams + 1)
+        assert np.isfinite(opened.predict_proba(["verdict1", ""])).all()
 
 
 def smallest(run: Predictor, tmp_path: Path) -> int:
