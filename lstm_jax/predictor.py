@@ -1,7 +1,7 @@
 """A trained classifier, opened from the folder of its run."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_jax.data import Batching, Dataset, Examples, evaluation_batches
-from lstm_jax.data.buckets import few_widths, power_of_two
+from lstm_jax.data.buckets import power_of_two, widths_up_to
 from lstm_jax.machine import refuse_after_fork
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.shapes import Params
@@ -91,7 +91,7 @@ class Predictor:
         batching = Batching(
             batch_size=min(batch_size, power_of_two(len(ids))),
             padding=self.config.text.padding,
-            buckets=_bucket_widths(self.config.text.max_length),
+            buckets=widths_up_to(self.config.text.max_length),
             row_multiple=self._shardings.devices,
         )
         batches = evaluation_batches(data, batching)
@@ -231,8 +231,3 @@ def _iterated(texts: Iterable[str]) -> Iterator[str]:
     if isinstance(texts, Mapping) or not isinstance(texts, Iterable):
         raise ValueError(f"texts must be a list of strings, got {type(texts).__name__}")
     return iter(texts)
-
-
-def _bucket_widths(max_length: int) -> tuple[int, ...]:
-    """Few widths up to the longest."""
-    return (*takewhile(lambda width: width < max_length, few_widths()), max_length)

@@ -56,6 +56,13 @@ class Stopped(BaseException):
         self.number = number
 
 
+class _Held:
+    """Something that a stop waits for."""
+
+    def __init__(self, until: str) -> None:
+        self.until = until
+
+
 class _Process:
     """What is known of this process; signals concern all of it."""
 
@@ -65,7 +72,7 @@ class _Process:
     leaver: int | None = None  # the thread that ends the process
 
     def __init__(self) -> None:
-        self.holds: list[object] = []  # what waits to be saved
+        self.holds: list[_Held] = []  # what waits to be saved
         self.cleanups: list[Callable[[], object]] = []
         self.leaving = threading.Lock()
         self.wake: socket.socket | None = None
@@ -108,13 +115,16 @@ def reached(place: str) -> None:
 
 
 @contextlib.contextmanager
-def held() -> Generator[None]:
+def held(until: str = "this is done") -> Generator[None]:
     """Work of a moment that must not be torn, such as writing one file: a stop waits for its end.
+
+    Args:
+        until: what a person is told is waited for, if it takes more than a moment.
 
     Raises:
         Stopped: at the end of the block, if the process was told to stop.
     """
-    hold = object()
+    hold = _Held(until)
     _process.holds.append(hold)
     try:
         yield
@@ -123,7 +133,7 @@ def held() -> Generator[None]:
     _leave_block()
 
 
-class Unsaved:
+class Unsaved(_Held):
     """Work of hours that is saved now and then: a stop waits for the next time.
 
     The work asks `asked()` often, saves itself if so, and says `saved()`. A stop waits at most as
@@ -133,6 +143,7 @@ class Unsaved:
 
     def __init__(self) -> None:
         """Nothing is unsaved at first."""
+        super().__init__("this step is saved")
         self.since = 0.0  # when the oldest unsaved work began
 
     def __enter__(self) -> Self:
@@ -245,14 +256,16 @@ def _wait(wakes: socket.socket) -> None:
                 leave(_process.asked)
             if now - first > _QUIET and not told:
                 told = True
-                _say("stopping once this step is saved; again to stop at once")
+                until = _process.holds.copy()[-1:]
+                what = until[0].until if until else "this is done"
+                _say(f"stopping once {what}; again to stop at once")
         elif free is None:
             free = now
         elif now - free > _PATIENCE:
             leave(_process.asked)
 
 
-def _worth(holds: list[object], asked: float) -> float:
+def _worth(holds: list[_Held], asked: float) -> float:
     """How many seconds to wait for what is held, if the signal came at the time `asked`."""
     ages = [asked - hold.since if isinstance(hold, Unsaved) else math.inf for hold in holds]
     return max([_SAVING, *ages])

@@ -11,7 +11,7 @@ from lstm_jax.cli.program import run_command
 PROGRAM = "lstm-jax"
 COMMANDS = (
     *("check", "train", "evaluate", "predict", "explain", "compare", "inspect"),
-    *("pretrain", "quantize", "export", "demo", "completion"),
+    *("pretrain", "quantize", "export", "demo", "serve", "completion"),
 )
 DESCRIPTION = """Train text classifiers, measure them and use them.
 

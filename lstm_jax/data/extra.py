@@ -1,4 +1,4 @@
-"""Packages that only some files need."""
+"""Packages that only some files or commands need."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from importlib import import_module
 from typing import Any
 
 
-def needed(module: str) -> Any:
-    """Imports a module of the extra `files`.
+def needed(module: str, what: str = "read such a file", extra: str = "files") -> Any:
+    """Imports a module of an extra.
 
     Args:
         module: its name, such as "pyarrow.parquet".
+        what: what it is needed to do.
+        extra: the extra's name in pyproject.toml.
 
     Raises:
         ValueError: naming the package and how to get it, if it is not installed.
@@ -20,6 +22,6 @@ def needed(module: str) -> Any:
     except ImportError as error:
         package = module.partition(".")[0]
         raise ValueError(
-            f"{package} is needed to read such a file: pip install {package}, or"
-            " pip install 'lstm_jax[files]'"
+            f"{package} is needed to {what}: pip install {package}, or"
+            f" pip install 'lstm_jax[{extra}]'"
         ) from error
