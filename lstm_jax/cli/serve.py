@@ -36,13 +36,13 @@ def serve(
 
     console = Console()
     opened = load(run)
-    taken = take_port(address)
-    url = url_of(taken, address.host)
-    if not address.local:
-        warning = "nothing is authenticated or encrypted: whoever reaches this port can use it"
-        say(console, f"{url}: {warning}", "yellow")
-    app = make_app(opened, limits, hosts=address.hosts())
-    _, programs = app.state.service.progress
-    say(console, f"{run} on {url}: compiling {programs} programs")
-    say(console, "Ctrl-C stops it")
-    run_server(app, taken, (console, f"{run} on {url}: ready"))
+    with take_port(address) as taken:
+        url = url_of(taken, address.host)
+        if not address.local:
+            warning = "nothing is authenticated or encrypted: whoever reaches this port can use it"
+            say(console, f"{url}: {warning}", "yellow")
+        app = make_app(opened, limits, hosts=address.hosts())
+        _, programs = app.state.service.progress
+        say(console, f"{run} on {url}: compiling {programs} programs")
+        say(console, "Ctrl-C stops it")
+        run_server(app, taken, (console, f"{run} on {url}: ready"))

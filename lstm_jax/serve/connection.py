@@ -7,6 +7,10 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+# Seconds in which what still comes from a client that was refused is thrown away: if the connection
+# were closed at once, the system would tell the client so before it has read why.
+_LINGER = 1.0
+
 
 class Connection(H11Protocol):
     """One of at most so many connections, on which the head of a request must come in time.
@@ -18,6 +22,7 @@ class Connection(H11Protocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._late: asyncio.TimerHandle | None = None
+        self._refused = False
         # uvicorn would refuse the requests of all connections while there are too many.
         self._most, self.limit_concurrency = self.limit_concurrency, None
 
@@ -26,26 +31,47 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         if self._most is not None and len(self.connections) > self._most:
             self._refuse(503, f"connections must be at most {self._most}; try again later")
-        self._watch()
+        else:
+            self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
-        if self._late is not None:
-            self._late.cancel()
+        self._forget()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        if not self._refused:
+            super().data_received(data)
+
     def handle_events(self) -> None:
-        """Bytes have come; a request whose head is complete is no longer waited for."""
+        """A request whose head is complete is no longer waited for."""
         super().handle_events()
         self._watch()
 
+    def eof_received(self) -> None:
+        """The client sends nothing more; what it asked for it still gets."""
+        if self._refused:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """The server stops."""
+        if self._refused:
+            self.transport.close()
+        else:
+            super().shutdown()
+
     def _watch(self) -> None:
         answering = self.cycle is not None and not self.cycle.response_complete
-        if answering and self._late is not None:
+        if answering:
+            self._forget()
+        elif self._late is None and not (self._refused or self.transport.is_closing()):
+            self._late = self.loop.call_later(self.timeout_keep_alive, self._give_up)
+
+    def _forget(self) -> None:
+        if self._late is not None:
             self._late.cancel()
             self._late = None
-        elif not answering and self._late is None and not self.transport.is_closing():
-            self._late = self.loop.call_later(self.timeout_keep_alive, self._give_up)
 
     def _give_up(self) -> None:
         self._refuse(408, f"a request must come within {self.timeout_keep_alive:g} seconds")
@@ -62,12 +88,26 @@ class Connection(H11Protocol):
             super().timeout_keep_alive_handler()
 
     def _refuse(self, status: int, reason: str) -> None:
-        if not self.transport.is_closing() and not (self.cycle and self.cycle.response_started):
-            content = json.dumps({"error": reason}).encode()
-            head = (
-                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-                "Content-Type: application/json\r\n"
-                f"Content-Length: {len(content)}\r\nConnection: close\r\n\r\n"
-            )
-            self.transport.write(head.encode() + content)
-        self.transport.close()
+        self._refused = True
+        self._forget()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # the application need not answer
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.close()
+                return
+        content = json.dumps({"error": reason}).encode()
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+            "Content-Type: application/json\r\n"
+            f"Content-Length: {len(content)}\r\nConnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + content)
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER, self._end)
+
+    def _end(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()

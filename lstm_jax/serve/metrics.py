@@ -97,8 +97,13 @@ class Histogram:
 class Metrics:
     """All that a server counts."""
 
-    def __init__(self, queue: Callable[[], int], explanations: Callable[[], int]) -> None:
-        """`queue` gives the texts, and `explanations` the requests, that wait or are computed."""
+    def __init__(
+        self,
+        queue: Callable[[], int],
+        explanations: Callable[[], int],
+        compilations: Callable[[], int],
+    ) -> None:
+        """The first two give what waits or is computed, the last what JAX has compiled so far."""
         self.requests = Counter(
             "lstm_jax_requests_total", "Requests that were answered.", ("path", "status")
         )
@@ -121,6 +126,9 @@ class Metrics:
                 "lstm_jax_queue_explanations",
                 "Explanations that wait or are being computed.",
                 explanations,
+            ),
+            Gauge(
+                "lstm_jax_compilations", "Programs that this process has compiled.", compilations
             ),
         )
 

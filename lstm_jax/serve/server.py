@@ -18,6 +18,8 @@ from lstm_jax.serve.settings import Address
 
 # Seconds in which requests arrive that were on their way when the process was told to stop.
 _UNDER_WAY = 0.2
+# Connections that wait until they are accepted.
+_BACKLOG = 1024
 # Seconds for all that was accepted to be answered.
 _LAST = 10
 
@@ -30,7 +32,7 @@ _REASONS = {
 
 
 def take_port(address: Address) -> socket.socket:
-    """A socket that has the port; nobody is listened to yet.
+    """A socket that listens at the port; who connects waits for a server.
 
     Raises:
         ValueError: if there is no such host, or the port cannot be had.
@@ -45,6 +47,7 @@ def take_port(address: Address) -> socket.socket:
     try:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(place)
+        taken.listen(_BACKLOG)
     except OSError as error:
         taken.close()
         reason = _REASONS.get(error.errno or 0)
@@ -67,40 +70,40 @@ def run_server(app: Starlette, taken: socket.socket, ready: tuple[Console, str])
 
     Args:
         app: as `lstm_jax.serve.app.make_app` gives it.
-        taken: a socket that has a port.
+        taken: a socket that listens.
         ready: where it is said that every program is compiled, and what is said.
 
     Raises:
         Stopped: at the end.
     """
-    service: Service = app.state.service
-    config = uvicorn.Config(
-        app,
-        http=Connection,  # on h11, which bounds the size of headers
-        ws="none",
-        loop="asyncio",
-        lifespan="on",
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        backlog=1024,
-        limit_concurrency=service.limits.max_connections,
-        timeout_keep_alive=service.limits.timeout,  # pyright: ignore[reportArgumentType]
-        timeout_graceful_shutdown=_LAST,
-    )
     with stops.held("all that was accepted is answered"):
-        _Server(config, service, ready).run([taken])
+        Server(app, ready).run([taken])
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn's, told to stop by `lstm_jax.stops` as every program of ours is."""
 
-    def __init__(
-        self, config: uvicorn.Config, service: Service, ready: tuple[Console, str]
-    ) -> None:
-        super().__init__(config)
+    def __init__(self, app: Starlette, ready: tuple[Console, str]) -> None:
+        """Arguments as of `run_server`."""
+        service: Service = app.state.service
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=Connection,  # on h11, which bounds the size of headers
+                ws="none",
+                loop="asyncio",
+                lifespan="on",
+                log_config=None,
+                log_level="critical",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                backlog=_BACKLOG,
+                limit_concurrency=service.limits.max_connections,
+                timeout_keep_alive=service.limits.timeout,  # pyright: ignore[reportArgumentType]
+                timeout_graceful_shutdown=_LAST,
+            )
+        )
         self._service, self._ready = service, ready
         self._said = False
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lstm_jax.explain.explanation import explain
 from lstm_jax.predictor import Predictor
 from lstm_jax.serve.batching import Batcher, Collecting
+from lstm_jax.serve.compilations import compilations
 from lstm_jax.serve.metrics import Metrics
 from lstm_jax.serve.reading import ToExplain
 from lstm_jax.serve.refused import Refused
@@ -43,7 +44,9 @@ class Service:
         self.closing = False
         self.failure: Exception | None = None
         self.answered = 0
-        self.metrics = Metrics(lambda: self._batcher.texts, lambda: self._explanations)
+        self.metrics = Metrics(
+            lambda: self._batcher.texts, lambda: self._explanations, compilations
+        )
         self._scorer = Scorer(run, limits.batch_size)
         self._predicting = ThreadPoolExecutor(1, "predict")
         self._explaining = ThreadPoolExecutor(1, "explain")
