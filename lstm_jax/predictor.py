@@ -1,7 +1,7 @@
 """A trained classifier, opened from the folder of its run."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_jax.data import Batching, Dataset, Examples, evaluation_batches
-from lstm_jax.data.buckets import power_of_two, widths_up_to
+from lstm_jax.data.buckets import few_widths, power_of_two
 from lstm_jax.machine import refuse_after_fork
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.shapes import Params
@@ -82,16 +82,27 @@ class Predictor:
         return self.logits_of_ids(ids, batch_size=batch_size)
 
     def logits_of_ids(
-        self, ids: Sequence[NDArray[np.integer]], *, batch_size: int = 128
+        self,
+        ids: Sequence[NDArray[np.integer]],
+        *,
+        batch_size: int = 128,
+        width: int | None = None,
     ) -> NDArray[np.float32]:
-        """`logits` of texts that are token ids already, [length] each."""
+        """`logits` of texts that are token ids already, [length] each.
+
+        Args:
+            ids: N texts.
+            batch_size: texts computed at a time.
+            width: if given, every batch has `batch_size` rows and is so wide, which is at least as
+                wide as the longest text; by default few shapes are found for them.
+        """
         if not ids:
             return np.zeros((0, self.model.outputs), np.float32)
         data = Dataset(ids)
         batching = Batching(
-            batch_size=min(batch_size, power_of_two(len(ids))),
+            batch_size=batch_size if width else min(batch_size, power_of_two(len(ids))),
             padding=self.config.text.padding,
-            buckets=widths_up_to(self.config.text.max_length),
+            buckets=(width,) if width else _bucket_widths(self.config.text.max_length),
             row_multiple=self._shardings.devices,
         )
         batches = evaluation_batches(data, batching)
@@ -231,3 +242,8 @@ def _iterated(texts: Iterable[str]) -> Iterator[str]:
     if isinstance(texts, Mapping) or not isinstance(texts, Iterable):
         raise ValueError(f"texts must be a list of strings, got {type(texts).__name__}")
     return iter(texts)
+
+
+def _bucket_widths(max_length: int) -> tuple[int, ...]:
+    """Few widths up to the longest."""
+    return (*takewhile(lambda width: width < max_length, few_widths()), max_length)

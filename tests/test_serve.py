@@ -96,7 +96,7 @@ def test_nothing_is_compiled_once_it_is_ready(app):
     assert (first.status_code, first.json()["status"]) == (503, "warming up")
     shapes = last.json()["programs"]
     assert last.json() == {"status": "ready", "compiled": shapes, "programs": shapes}
-    assert shapes == 4 * 3  # widths up to 24, and 1, 4 or 8 rows
+    assert shapes == 2 * 2  # widths 16 and 24, and 1 or 8 rows
     assert compiled == 0
 
 

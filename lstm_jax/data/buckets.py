@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, takewhile
+from itertools import count
 from typing import Literal, get_args
 
 import numpy as np
@@ -69,11 +69,6 @@ class Padding:
 def few_widths() -> Iterator[int]:
     """Widths 8, 12, 16, 24, 32, 48, ...: with these few programs are compiled, whatever comes."""
     return (width for power in count(3) for width in (2**power, 3 * 2 ** (power - 1)))
-
-
-def widths_up_to(max_length: int) -> tuple[int, ...]:
-    """Those of them that are below the longest length, and that."""
-    return (*takewhile(lambda width: width < max_length, few_widths()), max_length)
 
 
 def power_of_two(least: int) -> int:
