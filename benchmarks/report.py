@@ -162,6 +162,30 @@ def prediction() -> str:
     return markdown(("", "", "median", "99 % within", "times ours"), lines)
 
 
+def serving() -> str:
+    """Requests a second and latencies; or that there is no record."""
+    if not (RESULTS / "serving.json").exists():
+        return "(No record yet: no idle machine was at hand.)"
+    found = record("serving")
+    hostile = "beside 8 hostile clients"
+    loads = {f"{clients} clients": of for clients, of in found["clients"].items()}
+    lines = [
+        [
+            what.replace("1 clients", "1 client"),
+            f"{of['requests_per_second']:.0f}",
+            *(f"{1e3 * of[f'{key}_seconds']:.1f} ms" for key in ("median", "p99")),
+        ]
+        for what, of in {**loads, f"8 clients {hostile}": found[hostile]}.items()
+    ]
+    stop = found["stopped under load"]
+    table = markdown(("", "requests/s", "median", "99 % within"), lines)
+    return (
+        f"{table}\n\nTold to stop while 64 clients sent, the server ended after"
+        f" {stop['seconds']:.1f} s: it had accepted {stop['answered_by_server']:,} requests, the"
+        f" clients had {stop['answered_to_clients']:,} answers, and {stop['lost']} were lost."
+    )
+
+
 def formulations() -> str:
     """Milliseconds of each way of writing the scan."""
     found = record("formulations")["median_seconds"]
@@ -262,6 +286,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "training": training,
     "step": step,
     "prediction": prediction,
+    "serving": serving,
     "formulations": formulations,
     "scaling": scaling,
     "devices": devices,

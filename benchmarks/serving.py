@@ -194,19 +194,21 @@ async def trials(server: Serving, requests: Sequence[bytes], seconds: float) -> 
     return found
 
 
-async def stopped(server: Serving, requests: Sequence[bytes]) -> dict[str, Any]:
-    """What becomes of the requests of 64 clients when it is told to stop."""
+async def stopped(
+    server: Serving, requests: Sequence[bytes], seconds: float = 2.0
+) -> dict[str, Any]:
+    """What becomes of the requests of 64 clients when it is told to stop after some seconds."""
     before = sum(_answered(server.metrics()))
     sending = asyncio.create_task(load(server.port, requests, 64, lambda: True))
-    await asyncio.sleep(2.0)
-    status, said, seconds = await asyncio.to_thread(server.stop)
+    await asyncio.sleep(seconds)
+    status, said, took = await asyncio.to_thread(server.stop)
     outcome = await sending
     counted = re.search(r"after ([\d,]+) requests", said)
     assert counted is not None, said
     return {
         "status": status,
-        "seconds": seconds,
-        # Those that asked for its health and its metrics, the latter among them, are not clients'.
+        "seconds": took,
+        # What was counted before, and the question for that, are not clients' requests.
         "answered_by_server": int(counted[1].replace(",", "")) - int(before) - 1,
         "answered_to_clients": len(outcome.seconds),
         "lost": outcome.lost,

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -355,3 +356,46 @@ def test_a_model_that_reads_its_padding_has_one_width(run, monkeypatch):
     found = serving.predict(app, {"texts": TEXTS[:5]})["predictions"]
     values = [list(each["probabilities"].values()) for each in found]
     np.testing.assert_allclose(values, run.predict_proba(TEXTS[:5]), atol=1e-6)
+
+
+def test_what_is_broken_off_when_the_server_stops_is_told_so(run, app, monkeypatch):
+    go = threading.Event()
+    monkeypatch.setattr(app.state.service, "begin", lambda: None)
+    monkeypatch.setattr(run, "logits_of_ids", lambda *_, **__: go.wait(60))
+
+    async def parts():
+        yield {"type": "http.request", "body": b'{"text": "a"}', "more_body": False}
+
+    async def trial():
+        wire = serving.Wire({"content-length": "13"}, parts())
+        task = asyncio.create_task(app(wire.scope, wire.receive, wire.send))
+        while not app.state.service._batcher.texts:
+            await asyncio.sleep(0)
+        app.state.service.close()
+        task.cancel()
+        await task
+        go.set()
+        return wire
+
+    wire = asyncio.run(trial())
+    assert wire.sent[0]["status"] == 503
+    assert wire.headers()["connection"] == "close"
+    assert json.loads(wire.body()) == {"error": "the server has stopped before this was answered"}
+    assert serving.ask(app, "GET", "/health").json()["status"] == "stopping"
+
+
+def test_a_model_that_cannot_be_compiled_is_never_ready(run, app, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(run, "logits_of_ids", fail)
+
+    async def trial():
+        async with serving.client(app) as client:
+            while (answer := await client.get("/health")).json()["status"] == "warming up":
+                await asyncio.sleep(0.001)
+            return answer
+
+    answer = asyncio.run(trial())
+    assert (answer.status_code, answer.json()["status"]) == (503, "failed")
+    assert isinstance(app.state.service.failure, MemoryError)

@@ -52,8 +52,12 @@ class Guard:
             self._check(scope, exchange)
             await self._app(scope, exchange.receive, exchange.send)
             return
-        except (ClientDisconnect, asyncio.CancelledError):
+        except ClientDisconnect:
             raise
+        except asyncio.CancelledError:
+            if not self._service.closing:
+                raise
+            refused = Refused(503, "the server has stopped before this was answered")
         except Refused as error:
             refused = error
         except Exception:

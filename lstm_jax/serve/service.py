@@ -85,7 +85,7 @@ class Service:
                 await loop.run_in_executor(self._predicting, self._scorer.warm, *shape)
             except Exception as error:
                 self.failure = error
-                raise
+                return
             self._warm += 1
 
     async def predict(self, texts: Sequence[str]) -> NDArray[np.float64]:
