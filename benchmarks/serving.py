@@ -162,12 +162,13 @@ def make_run(console: Console, folder: Path) -> Path:
 
 def texts_like_reviews(count: int = 512) -> list[str]:
     """Texts of the built-in corpus, put together until they are as long as reviews of IMDB."""
-    rng, corpus = np.random.default_rng(0), load_corpus("builtin").test.texts
-    found = []
+    rng, test = np.random.default_rng(0), load_corpus("builtin").test
+    assert test is not None
+    corpus, found = test.texts, []
     for length in rng.choice(IMDB_LENGTHS, count):
         words: list[str] = []
         while len(words) < length:
-            words += corpus[rng.integers(len(corpus))].split()
+            words += corpus[int(rng.integers(len(corpus)))].split()
         found.append(" ".join(words[:length]))
     return found
 

@@ -1,13 +1,26 @@
 """Requests to an application of `lstm_jax.serve`, without a network."""
 
 import asyncio
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+import small
 from starlette.applications import Starlette
 
 URL = "http://localhost"
+TEXTS = small.corpus(train=60, seed=1).train.texts
+
+
+def trained(folders: pytest.TempPathFactory) -> Path:
+    """The folder of a run of three classes; trained once for all modules."""
+    folder = folders.getbasetemp() / "served" / "run"
+    if not folder.exists():
+        small.train(small.CONFIG, small.corpus(classes=3), folder)
+    return folder
 
 
 def client(app: Starlette, **more: Any) -> httpx.AsyncClient:
@@ -30,6 +43,29 @@ def predict(app: Starlette, content: Any, path: str = "/predict") -> Any:
     answer = ask(app, "POST", path, json=content)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def batches(app: Starlette) -> int:
+    """How many batches were computed."""
+    found = re.search(r"^lstm_jax_batch_texts_count (\d+)$", metrics(app), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+def metrics(app: Starlette) -> str:
+    """What it has counted."""
+    return ask(app, "GET", "/metrics").text
+
+
+def refusal(answer) -> str:
+    """The one line that a client is told."""
+    assert list(answer.json()) == ["error"]
+    reason = answer.json()["error"]
+    assert reason
+    assert reason.isprintable()
+    assert "Traceback" not in reason
+    assert len(reason) < 600
+    return reason
 
 
 class Wire:

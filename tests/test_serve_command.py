@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 import pytest
 import serving
-import small
 from test_command_line import numeric_options, said
 from test_serve_process import Running
 
@@ -40,9 +39,7 @@ LIMITS = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("served") / "run"
-    small.train(small.CONFIG, small.corpus(), folder)
-    return folder
+    return serving.trained(tmp_path_factory)
 
 
 @pytest.mark.parametrize(("option", "limit"), LIMITS.items())

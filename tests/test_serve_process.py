@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-import small
+import serving
 from rich.console import Console
 
 import lstm_jax
@@ -27,14 +27,12 @@ from lstm_jax.serve.settings import Address, Limits
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "how-to" / "serve.md"
-TEXTS = small.corpus(train=40, seed=1).train.texts
+TEXTS = serving.TEXTS[:40]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("served") / "run"
-    small.train(small.CONFIG, small.corpus(), folder)
-    return folder
+    return serving.trained(tmp_path_factory)
 
 
 class Running:
@@ -159,6 +157,22 @@ def test_a_connection_that_is_kept_has_as_many_requests_as_are_sent(running):
         connection.sendall((head(len(body)) + body) * 3)  # one behind the other, unasked
         connection.sendall(head(len(body), "Connection: close\r\n") + body)
         assert everything(connection).count("HTTP/1.1 200 OK") == 4
+
+
+def test_a_client_that_does_not_read_is_not_kept(running):
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", running.port))
+        place = connection.getsockname()
+        connection.setblocking(False)
+        with contextlib.suppress(OSError):  # until there is no more room, or it is closed
+            for _ in range(10_000):
+                connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                time.sleep(0.0002)
+        until = time.monotonic() + 60
+        while place in [each.client for each in running.server.server_state.connections]:
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
 
 def test_too_many_connections_are_refused_and_those_that_are_there_go_on(running):

@@ -5,20 +5,16 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-import small
+from serving import TEXTS, trained
 
 from benchmarks import load, serving
 from tests.sweeps import serving as long_use
-
-TEXTS = small.corpus(train=20, seed=1).train.texts
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A server in a process of its own."""
-    run = tmp_path_factory.mktemp("served") / "run"
-    small.train(small.CONFIG, small.corpus(), run)
-    with serving.serving(run) as server:
+    with serving.serving(trained(tmp_path_factory)) as server:
         yield server
 
 

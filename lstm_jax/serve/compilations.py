@@ -11,7 +11,7 @@ def compilations() -> int:
     return _count
 
 
-def _listen(event: str, duration: float, **_: str | int) -> None:
+def _listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
     global _count
     if event == _EVENT:
         _count += 1

@@ -22,6 +22,7 @@ class Connection(H11Protocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._late: asyncio.TimerHandle | None = None
+        self._unheard: asyncio.TimerHandle | None = None
         self._refused = False
         # uvicorn would refuse the requests of all connections while there are too many.
         self._most, self.limit_concurrency = self.limit_concurrency, None
@@ -37,6 +38,7 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._forget()
+        self._heard()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -53,6 +55,17 @@ class Connection(H11Protocol):
         """The client sends nothing more; what it asked for it still gets."""
         if self._refused:
             self.transport.close()
+
+    def pause_writing(self) -> None:
+        """The client does not read; it has as long for that as for sending."""
+        super().pause_writing()
+        if self._unheard is None:
+            self._unheard = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        super().resume_writing()
+        self._heard()
 
     def shutdown(self) -> None:
         """The server stops."""
@@ -72,6 +85,11 @@ class Connection(H11Protocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+    def _heard(self) -> None:
+        if self._unheard is not None:
+            self._unheard.cancel()
+            self._unheard = None
 
     def _give_up(self) -> None:
         self._refuse(408, f"a request must come within {self.timeout_keep_alive:g} seconds")
