@@ -14,11 +14,10 @@ from benchmarks.harness import RESULTS
 from experiments import sequences_tables
 
 ROOT = Path(__file__).parents[1]
+EXPERIMENTS = ROOT / "experiments" / "results"
 EXPLANATION = ROOT / "docs" / "explanation"
-PAGES = (
-    ROOT / "README.md",
-    *(EXPLANATION / f"{n}.md" for n in ("speed", "scaling", "tpu-kernel", "sequences")),
-)
+NAMES = ("speed", "scaling", "tpu-kernel", "sequences", "explanations")
+PAGES = (ROOT / "README.md", *(EXPLANATION / f"{name}.md" for name in NAMES))
 PLACE = re.compile(r"<!-- (\w+) -->\n.*?<!-- end -->", re.S)
 
 
@@ -45,9 +44,9 @@ def markdown(header: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def record(name: str) -> dict[str, Any]:
-    """What a benchmark wrote."""
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+def record(name: str, results: Path = RESULTS) -> dict[str, Any]:
+    """What a benchmark wrote, or an experiment."""
+    return json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def provenance() -> str:
@@ -271,10 +270,45 @@ def tpu_kernels() -> str:
 
 def other_sequences(kind: str) -> str:
     """What was classified or forecast beside texts."""
-    path = ROOT / "experiments" / "results" / "sequences.json"
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = record("sequences", EXPERIMENTS)
     table = sequences_tables.TABLES[kind]
     return markdown(table.header, table.rows(found[kind]))
+
+
+def conservation() -> str:
+    """The largest error of each method's sum, over all directions."""
+    errors = record("conservation", EXPERIMENTS)["errors"]
+    methods = list(errors[0]["methods"])
+    cases = dict.fromkeys((each["dtype"], each["pooling"]) for each in errors)
+    lines = []
+    for case in cases:
+        found = [each["methods"] for each in errors if (each["dtype"], each["pooling"]) == case]
+        largest = (max(of[method]["largest"] for of in found) for method in methods)
+        lines.append([*case, *(f"{each:.0e}" for each in largest)])
+    return markdown(("numbers", "pooling", *(f"`{method}`" for method in methods)), lines)
+
+
+def faithfulness() -> str:
+    """Comprehensiveness and sufficiency of each method on each run, and processor time."""
+    runs = record("faithfulness", EXPERIMENTS)["runs"]
+    methods = list(dict.fromkeys(name for run in runs.values() for name in run["methods"]))
+    lines = []
+    for method in methods:
+        line = ["random order" if method == "random" else f"`{method}`"]
+        for run in runs.values():
+            of = run["methods"].get(method)
+            if of is None:
+                line += ["", "", ""]
+                continue
+            time = of.get("processor_milliseconds_per_text")
+            line += [f"{of['comprehensiveness']:.3f}", f"{of['sufficiency']:.3f}"]
+            line.append("" if time is None else f"{time:.0f} ms")
+        lines.append(line)
+    header = ["method"]
+    for name in runs:
+        preset = name.removeprefix("imdb-").partition("-seed")[0]
+        header += [f"`{preset}`: comprehensiveness", "sufficiency", "a text"]
+    return markdown(header, lines)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -295,6 +329,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "tpu_kernels": tpu_kernels,
     "sequences": lambda: other_sequences("classification"),
     "forecasts": lambda: other_sequences("forecasts"),
+    "conservation": conservation,
+    "faithfulness": faithfulness,
 }
 
 if __name__ == "__main__":
