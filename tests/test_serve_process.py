@@ -159,6 +159,18 @@ def test_a_connection_that_is_kept_has_as_many_requests_as_are_sent(running):
         assert everything(connection).count("HTTP/1.1 200 OK") == 4
 
 
+def test_a_client_that_sends_nothing_more_still_gets_its_answer(running):
+    body = json.dumps({"texts": TEXTS}).encode()
+    with connected(running) as connection:
+        connection.sendall((head(len(body)) + body) * 3)
+        connection.shutdown(socket.SHUT_WR)
+        assert everything(connection).count("HTTP/1.1 200 OK") == 3
+    with connected(running) as connection:
+        connection.sendall(head(len(body)) + body[:9])
+        connection.shutdown(socket.SHUT_WR)
+        assert everything(connection) == ""
+
+
 def test_a_client_that_does_not_read_is_not_kept(running):
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -23,7 +23,7 @@ class Connection(H11Protocol):
         super().__init__(*arguments, **named)
         self._late: asyncio.TimerHandle | None = None
         self._unheard: asyncio.TimerHandle | None = None
-        self._refused = False
+        self._refused = self._ended = False
         # uvicorn would refuse the requests of all connections while there are too many.
         self._most, self.limit_concurrency = self.limit_concurrency, None
 
@@ -51,9 +51,19 @@ class Connection(H11Protocol):
         super().handle_events()
         self._watch()
 
-    def eof_received(self) -> None:
-        """The client sends nothing more; what it asked for it still gets."""
-        if self._refused:
+    def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The client sends nothing more; what it has asked for in whole it still gets.
+
+        Returns:
+            Whether the connection stays open for the answer.
+        """
+        self._ended = True
+        return not self._refused and self._answering() and not self.cycle.more_body
+
+    def on_response_complete(self) -> None:
+        """A request is answered; another one may have come behind it."""
+        super().on_response_complete()
+        if self._ended and not self._answering():
             self.transport.close()
 
     def pause_writing(self) -> None:
@@ -74,9 +84,11 @@ class Connection(H11Protocol):
         else:
             super().shutdown()
 
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _watch(self) -> None:
-        answering = self.cycle is not None and not self.cycle.response_complete
-        if answering:
+        if self._answering():
             self._forget()
         elif self._late is None and not (self._refused or self.transport.is_closing()):
             self._late = self.loop.call_later(self.timeout_keep_alive, self._give_up)
@@ -108,7 +120,7 @@ class Connection(H11Protocol):
     def _refuse(self, status: int, reason: str) -> None:
         self._refused = True
         self._forget()
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._answering():
             self.cycle.disconnected = True  # the application need not answer
             self.cycle.message_event.set()
             if self.cycle.response_started:
