@@ -218,8 +218,9 @@ async def stopped(
 
 
 def _answered(metrics: str) -> list[float]:
-    """The counts of requests, one for each path and status."""
-    return list(map(float, re.findall(r"^lstm_jax_requests_total\{.*\} (\S+)$", metrics, re.M)))
+    """The counts of requests that were answered, one for each path and status."""
+    pattern = r'^lstm_jax_requests_total\{.*status="\d+"\} (\S+)$'
+    return list(map(float, re.findall(pattern, metrics, re.MULTILINE)))
 
 
 def table(record: dict[str, Any]) -> Sheet:

@@ -18,6 +18,7 @@ import jax
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tokenizers"),
     *("torch", "keras", "tensorflow_cpu", "onnxruntime", "scikit-learn", "aeon", "statsmodels"),
+    *("starlette", "uvicorn"),
 )
 
 
