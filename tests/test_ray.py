@@ -89,4 +89,6 @@ def test_what_a_worker_raises_ends_the_script_and_is_said(scored):
     status, errors = scored["gaps"]
     assert status == 1
     refusals = re.findall(r"^ValueError: .*", errors, re.M)
-    assert set(refusals) == {"ValueError: texts[0] must be a string, got NoneType"}
+    assert refusals
+    for refusal in refusals:  # which row it is depends on how Ray puts blocks together
+        assert re.fullmatch(r"ValueError: texts\[[06]\] must be a string, got NoneType", refusal)
