@@ -40,10 +40,6 @@ class Counter:
         """Adds to the number with these values of the labels."""
         self._values[labels] = self._values.get(labels, 0.0) + amount
 
-    def total(self) -> float:
-        """The sum over all labels."""
-        return sum(self._values.values())
-
     def samples(self) -> Iterator[str]:
         """A line for each combination."""
         for values, amount in sorted(self._values.items()):
