@@ -121,13 +121,12 @@ class NGrams:
             The n-grams that stay, and their ids until now, ascending; lengths of which there are
             none are left out.
         """
-        known, possible = np.arange(self.vocabulary_size) < vocabulary_size, []
+        known, stay = np.arange(self.vocabulary_size) < vocabulary_size, []
         for keys, keep in zip(self.keys, kept, strict=True):
             first, last = np.divmod(keys, self.vocabulary_size)
             # A shorter one stays if a longer one needs it, which is known further down.
             known = known[first] & (last < vocabulary_size)
-            possible.append(known & keep)
-        stay = [part.copy() for part in possible]
+            stay.append(known & keep)
         for length in range(len(stay) - 1, 0, -1):
             stay[length - 1][self.keys[length][stay[length]] // self.vocabulary_size] = True
         found: list[NDArray[np.int32]] = []
